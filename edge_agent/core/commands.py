@@ -145,6 +145,7 @@ class Command:
     `id` is the sender's, or made by the door it came through when it sent none. `expires_at` is the wall instant from
     which on it is refused as `expired`; None means never. `at` is the common start instant. `refusal` is set where the
     door already knows that the command must not be carried out (retained, malformed ...): it is answered, not obeyed.
+    `reply_to` and `correlation` are the MQTT 5 response topic and correlation data, if the sender gave any.
     """
 
     id: str
@@ -157,6 +158,8 @@ class Command:
     expires_at: datetime | None = None
     warnings: tuple[str, ...] = ()
     refusal: Refusal | None = None
+    reply_to: str | None = None
+    correlation: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

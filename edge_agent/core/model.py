@@ -133,18 +133,46 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One recording as the user sees it: from `start` to `stop`, over any number of runs and mode switches.
+    """One recording as the user sees it: from `start` to `stop`, over any number of runs, restarts and mode switches.
 
-    `started` is None until the first camera delivered; the duration counts from there. `step` is the index into the
-    mode's steps, `step_started_mono_s` when that step's cameras were all running.
+    `started` is None until the first camera delivered; `duration_s` counts from there, 0 means until stopped. `step`
+    is the index into the mode's steps.
     """
 
+    id: str
     mode: str
     cameras: tuple[str, ...]
-    profile: Profile
+    step: int
     duration_s: float
     label: str | None
     started: Now | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process that a later agent can recognise: pids are reused, the start tick within one boot is not.
+
+    `start_ticks` is field 22 of /proc/{pid}/stat.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run's `run.json` says: enough for the next agent to adopt the recorder or to recover its footage.
+
+    `process` is None until the program was spawned, `first_frame` until its first segment file appeared.
+    """
+
+    run: Run
+    session: Session
+    argv: tuple[str, ...]
+    spawned: Now
+    process: ProcessIdentity | None = None
+    first_frame: Now | None = None
 
 
 @dataclass(frozen=True, slots=True)

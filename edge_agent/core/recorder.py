@@ -1,0 +1,222 @@
+"""One camera: who has it, whether it delivers, and what is done about trouble.
+
+Everything that changes a camera's state is in this file, and the state changes by `TRANSITIONS` only. The recorder
+compares what is wanted with what is so after every event (`reconcile`), so that "start while stopping" or "died while
+starting" need no code of their own. It does not know about modes, commands or files.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from edge_agent.core.effects import StartRun, StopRun
+from edge_agent.core.events import Cause
+from edge_agent.core.model import CameraState, Now, Profile, Purpose, Run, Session
+
+SILENCE_S = 10.0
+"""No bytes for so long means the camera hangs: several fragments of 1 s, and longer than any healthy start."""
+FAILURE_WINDOW_S = 60.0
+FAILURES_TO_GIVE_UP = 5
+RETRY_WHEN_FATAL_S = 60.0
+BACKOFF_MAX_S = 60.0
+CLOCK_STEPS_FORGIVEN = 5
+"""Deaths by a clock step within `FAILURE_WINDOW_S` that are restarted at once; more of them back off like any other."""
+
+
+class Signal(StrEnum):
+    """What can happen to a camera, as far as its state is concerned."""
+
+    START = "start"
+    BYTES = "bytes"
+    STOP = "stop"
+    ENDED = "ended"
+    FAILED = "failed"
+    GAVE_UP = "gave up"
+    RELEASE = "release"
+
+
+_S = CameraState
+TRANSITIONS: dict[tuple[CameraState, Signal], CameraState] = {
+    (_S.STOPPED, Signal.START): _S.STARTING,
+    (_S.STARTING, Signal.BYTES): _S.RUNNING,
+    (_S.STARTING, Signal.STOP): _S.STOPPING,
+    (_S.STARTING, Signal.FAILED): _S.BACKOFF,
+    (_S.STARTING, Signal.GAVE_UP): _S.FATAL,
+    (_S.RUNNING, Signal.BYTES): _S.RUNNING,
+    (_S.RUNNING, Signal.STOP): _S.STOPPING,
+    (_S.RUNNING, Signal.FAILED): _S.BACKOFF,
+    (_S.RUNNING, Signal.GAVE_UP): _S.FATAL,
+    (_S.STOPPING, Signal.BYTES): _S.STOPPING,
+    (_S.STOPPING, Signal.ENDED): _S.STOPPED,
+    (_S.STOPPING, Signal.FAILED): _S.BACKOFF,
+    (_S.STOPPING, Signal.GAVE_UP): _S.FATAL,
+    (_S.BACKOFF, Signal.START): _S.STARTING,
+    (_S.BACKOFF, Signal.RELEASE): _S.STOPPED,
+    (_S.FATAL, Signal.START): _S.STARTING,
+    (_S.FATAL, Signal.RELEASE): _S.STOPPED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a camera should do now: record or show, with which profile, on behalf of which mode and session."""
+
+    purpose: Purpose
+    profile: Profile
+    mode: str
+    session: Session | None
+
+
+class Recorder:
+    """The state of one camera; owned and called by `Agent` only.
+
+    `new_run` makes the next `Run` for this camera; it is called once per start.
+    """
+
+    def __init__(self, camera: str, new_run: Callable[[str, Want, Now], Run], jitter: float) -> None:
+        self.camera = camera
+        self.state = CameraState.STOPPED
+        self.run: Run | None = None
+        self.segment: str | None = None
+        self.verified_until: datetime | None = None
+        self.restarts = 0
+        self.cause: Cause | None = None
+        self.error: str | None = None
+        self.gave_up = False
+        self.silent = False
+        self._new_run = new_run
+        self._jitter = jitter
+        self._retry_mono_s = 0.0
+        self._evidence_mono_s = 0.0
+        self._failures: deque[float] = deque(maxlen=FAILURES_TO_GIVE_UP)
+        self._clock_steps: deque[float] = deque(maxlen=CLOCK_STEPS_FORGIVEN + 1)
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def adopt(self, run: Run, now: Now) -> None:
+        """Take over a process that an earlier agent started; it is taken to run until it falls silent."""
+        self.run = run
+        self._signal(Signal.START)
+        self._signal(Signal.BYTES)
+        self._evidence_mono_s = now.mono_s
+
+    def first_frame(self, now: Now) -> None:
+        self._evidence_mono_s = now.mono_s
+
+    def bytes_seen(self, now: Now) -> bool:
+        """Note evidence of life. True when this is a recovery from trouble that had been told."""
+        self._evidence_mono_s = now.mono_s
+        self._signal(Signal.BYTES)
+        recovered = self.error is not None and self.state is CameraState.RUNNING
+        if recovered:
+            self.cause = self.error = None
+            self.gave_up = False
+        return recovered
+
+    def ended(self, cause: Cause, message: str, now: Now) -> bool:
+        """The process has gone. True when that was a fault, which `cause` and `error` then name."""
+        asked = self.state is CameraState.STOPPING and not self.silent
+        was_running = self.state is CameraState.RUNNING
+        silent, self.silent = self.silent, False
+        self.run = self.segment = None
+        if asked:
+            self._signal(Signal.ENDED)
+            return False
+        self.restarts += 1
+        self.cause = Cause.NO_FRAMES if silent and cause in (Cause.KILLED, Cause.STOPPED, Cause.UNKNOWN) else cause
+        self.error = message
+        if cause is Cause.CLOCK_STEP and self._forgive_clock_step(now):
+            self._retry_mono_s = now.mono_s
+            self._signal(Signal.FAILED)
+            return True
+        self._failures.append(now.mono_s)
+        crowded = len(self._failures) == FAILURES_TO_GIVE_UP and now.mono_s - self._failures[0] <= FAILURE_WINDOW_S
+        self.gave_up = self.gave_up or crowded
+        self._signal(Signal.GAVE_UP if self.gave_up else Signal.FAILED)
+        self._retry_mono_s = now.mono_s + self._delay_s(now, was_running=was_running)
+        return True
+
+    def _forgive_clock_step(self, now: Now) -> bool:
+        self._clock_steps.append(now.mono_s)
+        recent = [at for at in self._clock_steps if now.mono_s - at <= FAILURE_WINDOW_S]
+        return len(recent) <= CLOCK_STEPS_FORGIVEN
+
+    def _delay_s(self, now: Now, *, was_running: bool) -> float:
+        """Seconds until the next try: none after the first death of a healthy run, then 1, 2, 4 ... 60, +-20 %."""
+        if self.gave_up:
+            return RETRY_WHEN_FATAL_S
+        recent = sum(1 for at in self._failures if now.mono_s - at <= FAILURE_WINDOW_S)
+        if was_running and recent == 1:
+            return 0.0
+        base = min(BACKOFF_MAX_S, 2.0 ** (recent - 1))
+        return float(base * (1.0 + 0.4 * (self._jitter - 0.5)))
+
+    # -- what is done about it ----------------------------------------------------------------------------------------
+
+    def reconcile(self, want: Want | None, now: Now) -> list[StartRun | StopRun]:
+        """The next steps towards what is wanted; empty when there is nothing to do but wait."""
+        match self.state:
+            case CameraState.STOPPED:
+                return self._start(want, now) if want else []
+            case CameraState.STARTING | CameraState.RUNNING:
+                if not self._fits(want):
+                    return self._stop()
+                if now.mono_s - self._evidence_mono_s >= SILENCE_S:
+                    self.silent = True
+                    return self._stop()
+                return []
+            case CameraState.STOPPING:
+                return []
+            case CameraState.BACKOFF | CameraState.FATAL:
+                if want is None:
+                    self._signal(Signal.RELEASE)
+                    self.forget_trouble()
+                    return []
+                return self._start(want, now) if now.mono_s >= self._retry_mono_s else []
+
+    def forget_trouble(self) -> None:
+        """Begin with a clean record: a new session does not wait for the back-off of the last one."""
+        self._failures.clear()
+        self._clock_steps.clear()
+        self.cause = self.error = None
+        self.gave_up = False
+        self.restarts = 0
+        self._retry_mono_s = 0.0
+
+    def next_deadline(self) -> float | None:
+        """The monotonic instant at which `reconcile` has something to do without any event."""
+        match self.state:
+            case CameraState.STARTING | CameraState.RUNNING:
+                return self._evidence_mono_s + SILENCE_S
+            case CameraState.BACKOFF | CameraState.FATAL:
+                return self._retry_mono_s
+            case _:
+                return None
+
+    def _fits(self, want: Want | None) -> bool:
+        run = self.run
+        return (
+            want is not None
+            and run is not None
+            and (run.purpose, run.profile, run.mode) == (want.purpose, want.profile, want.mode)
+        )
+
+    def _start(self, want: Want, now: Now) -> list[StartRun | StopRun]:
+        self.run = self._new_run(self.camera, want, now)
+        self.segment = None
+        self._evidence_mono_s = now.mono_s
+        self._signal(Signal.START)
+        return [StartRun(self.run, want.session)]
+
+    def _stop(self) -> list[StartRun | StopRun]:
+        if self.run is None:
+            return []
+        self._signal(Signal.STOP)
+        return [StopRun(self.run.run_id)]
+
+    def _signal(self, signal: Signal) -> None:
+        self.state = TRANSITIONS.get((self.state, signal), self.state)

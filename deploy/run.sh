@@ -1,0 +1,11 @@
+#!/bin/sh
+# Installs what is missing and runs the agent: deploy/run.sh [OPTIONS OF `edge-agent run`]
+# Needs no root where nothing is missing, and no network from the second time on.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+# shellcheck source=deploy/provision.sh
+. "$root/deploy/provision.sh"
+
+require mosquitto=mosquitto
+prepare_venv requirements.lock
+exec "$root/.venv/bin/python" -m edge_agent run "$@"

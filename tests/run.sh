@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs what the tests need, then checks and tests everything: tests/run.sh [--long] [OPTIONS OF pytest]
+# --long takes the long profile: more examples, longer runs.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+# shellcheck source=deploy/provision.sh
+. "$root/deploy/provision.sh"
+
+selection='not long'
+for argument in "$@"; do
+    shift
+    if [ "$argument" = --long ]; then
+        EDGE_AGENT_TEST_PROFILE=long
+        export EDGE_AGENT_TEST_PROFILE
+        selection='long or not long'
+    else
+        set -- "$@" "$argument"
+    fi
+done
+
+require mosquitto=mosquitto mosquitto_pub=mosquitto-clients ffmpeg=ffmpeg chromium=chromium git=git
+prepare_venv requirements-dev.lock
+cd "$root"
+.venv/bin/ruff check --quiet
+.venv/bin/ruff format --check --quiet
+.venv/bin/mypy
+# Files, not tests, go to the workers: those of one file share what is costly to start.
+exec .venv/bin/python -m pytest -q -n 2 --dist loadfile -m "$selection" "$@"

@@ -16,6 +16,7 @@ from enum import StrEnum
 from edge_agent.core.effects import StartRun, StopRun
 from edge_agent.core.events import Cause
 from edge_agent.core.model import CameraState, Now, Profile, Purpose, Run, Session
+from edge_agent.core.status import CameraStatus
 
 SILENCE_S = 10.0
 """No bytes for so long means the camera hangs: several fragments of 1 s, and longer than any healthy start."""
@@ -196,6 +197,22 @@ class Recorder:
                 return self._retry_mono_s
             case _:
                 return None
+
+    def status(self, missing: str | None) -> CameraStatus:
+        """The camera as the outside sees it; `missing` is why it is not there, if so."""
+        run = self.run
+        return CameraStatus(
+            state=self.state,
+            recording=run is not None and run.purpose is Purpose.RECORD and self.state is CameraState.RUNNING,
+            width=run.profile.width if run else None,
+            height=run.profile.height if run else None,
+            fps=run.profile.fps if run else None,
+            segment=self.segment,
+            verified_until=self.verified_until,
+            restarts=self.restarts,
+            error=self.error or missing,
+            purpose=run.purpose if run else None,
+        )
 
     def _fits(self, want: Want | None) -> bool:
         run = self.run

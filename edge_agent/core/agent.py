@@ -1,0 +1,394 @@
+"""The agent's mind: what is desired, what is actual, and the effects that bring the second to the first.
+
+`Agent.handle` takes one event and the instant it happened and returns what is to be done; `next_deadline` tells when to
+call it again without one; `snapshot` is the whole state for the outside. Commands change what is desired
+(`conduct.py`), events tell what is actual, and after every event each camera's recorder reconciles the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import assert_never
+
+from edge_agent.core import events as ev
+from edge_agent.core.commands import Result
+from edge_agent.core.conduct import Conduct
+from edge_agent.core.effects import Compare, Effect, Report, Save, SavedState, StartRun, UpdateSession
+from edge_agent.core.ledger import Ledger
+from edge_agent.core.model import (
+    Camera,
+    CameraState,
+    DeviceState,
+    EventType,
+    Mode,
+    Now,
+    Profile,
+    Purpose,
+    Run,
+    Segment,
+    Session,
+)
+from edge_agent.core.problems import Problems
+from edge_agent.core.recorder import Recorder, Want
+from edge_agent.core.status import AgentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the agent is told once: cameras, modes by name, the live profile, and the jitter of its back-offs.
+
+    `jitter` (0 to 1) is drawn once per agent, so that a fleet's cameras don't retry in step.
+    """
+
+    cameras: tuple[Camera, ...]
+    modes: Mapping[str, Mode]
+    live: Profile
+    jitter: float = 0.5
+
+
+class Agent:
+    """One device. Not safe for concurrent calls: the driver owns it."""
+
+    def __init__(self, settings: Settings, saved: SavedState, answered: dict[str, Result] | None = None) -> None:
+        self.settings = settings
+        self.selected_mode = saved.selected_mode
+        self.selected_duration_s = saved.selected_duration_s
+        self.session: Session | None = None
+        self.ledger = Ledger(answered)
+        self.storage_problem: str | None = None
+        self.storage_message = ""
+        self.missing: dict[str, str] = {}
+        self.leaving = False
+        self.recorders = {camera.id: Recorder(camera.id, self._new_run, settings.jitter) for camera in settings.cameras}
+        self._next_sequence = saved.next_sequence
+        self._saved = saved
+        self._viewed: set[str] = set()
+        self._open_runs: set[str] = set()
+        self._problems = Problems()
+        self._told_started: str | None = None
+        self._step_end_mono_s: float | None = None
+        self._conduct = Conduct(self)
+
+    # -- the interface ------------------------------------------------------------------------------------------------
+
+    def handle(self, event: ev.Event, now: Now) -> list[Effect]:
+        """Take one event in and return what to do, in order."""
+        effects = self._take_in(event, now)
+        effects += self._conduct.due(now)
+        effects += self._keep_time(now)
+        effects += self._reconcile(now)
+        effects += self._conduct.settle(now)
+        effects += self._reconcile(now)
+        state = SavedState(self.selected_mode, self.selected_duration_s, self._next_sequence, self.session)
+        if state != self._saved and not self.leaving:
+            self._saved = state
+            effects.append(Save(state))
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """The monotonic instant at which to call `handle(DeadlinePassed())`, or None."""
+        candidates = [recorder.next_deadline() for recorder in self.recorders.values()]
+        candidates += [self._conduct.next_deadline(), self._session_end_mono_s(), self._step_end_mono_s]
+        return min((at for at in candidates if at is not None), default=None)
+
+    def snapshot(self) -> AgentStatus:
+        """The whole state as a value."""
+        session = self.session
+        started = session.started if session else None
+        ends_at = None
+        if session and started and (length_s := self._length_s(session)):
+            ends_at = started.wall + timedelta(seconds=length_s)
+        return AgentStatus(
+            state=self.state(),
+            mode=session.mode if session else None,
+            selected_mode=self.selected_mode,
+            duration_s=session.duration_s if session else self.selected_duration_s,
+            started_at=started.wall if started else None,
+            ends_at=ends_at,
+            label=session.label if session else None,
+            cameras={camera: recorder.status(self.missing.get(camera)) for camera, recorder in self.recorders.items()},
+            problems=self._problems.listed(),
+            last_command=self.ledger.last,
+        )
+
+    # -- what is so ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> DeviceState:
+        """The device's state, derived from the session and its cameras."""
+        if self.session is None or self.leaving:
+            return DeviceState.STOPPING if self.unfinished() else DeviceState.IDLE
+        mode = self.mode_of(self.session)
+        if mode.purpose is Purpose.RECORD and self.storage_problem:
+            return DeviceState.STOPPING if self.unfinished() else DeviceState.FAULT
+        states = {self.recorders[camera].state for camera in self.session.cameras if self._fits(camera)}
+        if CameraState.RUNNING in states:
+            return DeviceState.RECORDING if mode.purpose is Purpose.RECORD else DeviceState.STREAMING
+        states = {self.recorders[camera].state for camera in self.session.cameras}
+        if states & {CameraState.BACKOFF, CameraState.FATAL} and not states & {CameraState.STARTING}:
+            return DeviceState.FAULT
+        return DeviceState.STARTING
+
+    def unfinished(self) -> bool:
+        """Whether some recording is still being stopped or stored."""
+        return bool(self._open_runs)
+
+    def recording(self) -> bool:
+        """Whether a recording is meant to be on."""
+        return self.session is not None and self.mode_of(self.session).purpose is Purpose.RECORD
+
+    def mode_of(self, session: Session) -> Mode:
+        return self.settings.modes[session.mode]
+
+    def delivers(self, camera: str) -> bool:
+        """Whether `camera` runs as the session wants it to."""
+        return self._fits(camera) and self.recorders[camera].state is CameraState.RUNNING
+
+    def _fits(self, camera: str) -> bool:
+        run, want = self.recorders[camera].run, self._want(camera)
+        return run is not None and want is not None and (run.mode, run.profile) == (want.mode, want.profile)
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def _take_in(self, event: ev.Event, now: Now) -> list[Effect]:  # noqa: C901, PLR0912 - one arm per event
+        match event:
+            case ev.Booted():
+                return self._boot(event, now)
+            case ev.CommandReceived(command):
+                return self._conduct.take(command, now)
+            case ev.FirstFrame(camera, run_id, at):
+                return self._first_frame(camera, run_id, at, now)
+            case ev.BytesSeen(camera, run_id):
+                return self._bytes_seen(camera, run_id, now)
+            case ev.RunEnded():
+                return self._run_ended(event, now)
+            case ev.RunClosed(run_id):
+                self._open_runs.discard(run_id)
+            case ev.SegmentOpened(camera, run_id, path):
+                if recorder := self._owner(camera, run_id):
+                    recorder.segment = path
+            case ev.SegmentStored(segment):
+                return [Report(EventType.SEGMENT_STORED, _segment_fields(segment))]
+            case ev.FootageVerified(camera, run_id, until):
+                if recorder := self._owner(camera, run_id):
+                    recorder.verified_until = until
+            case ev.LiveWanted(camera, wanted):
+                (self._viewed.add if wanted else self._viewed.discard)(camera)
+            case ev.CamerasFound(missing):
+                self._cameras_found(missing, now)
+            case ev.StorageChanged(problem, message):
+                return self._storage_changed(problem, message, now)
+            case ev.ProblemChanged(code, message):
+                self._problems.set(code, "", message, now)
+            case ev.ClockStepped(seconds):
+                return [Report(EventType.CLOCK_STEPPED, {"seconds": round(seconds, 3)})]
+            case ev.JobDone():
+                return self._conduct.job_done(event, now)
+            case ev.StopRequested():
+                self.leaving = True
+            case ev.DeadlinePassed():
+                pass
+            case _:
+                assert_never(event)
+        return []
+
+    def _boot(self, event: ev.Booted, now: Now) -> list[Effect]:
+        session = event.session
+        for record in event.adopted:
+            recorder = self.recorders.get(record.run.camera)
+            if recorder is None or recorder.run is not None:
+                continue  # a camera that is configured no more: the driver stops what nobody adopted
+            recorder.adopt(record.run, now)
+            self._open_runs.add(record.run.run_id)
+            if session is None or record.session.id == session.id:
+                session = record.session
+        if session and session.mode in self.settings.modes and set(session.cameras) <= set(self.recorders):
+            self.session = session
+            self._told_started = session.id if session.started else None
+            if self.mode_of(session).timed:
+                self._begin_step(session, now)
+        effects: list[Effect] = [Report(EventType.AGENT_STARTED, {"adopted": len(event.adopted)})]
+        if self.session is None and event.autostart:
+            self.begin(Session(f"s{self._next_sequence}", self.selected_mode, (), 0, self.selected_duration_s, None))
+        return effects
+
+    def _owner(self, camera: str, run_id: str) -> Recorder | None:
+        recorder = self.recorders.get(camera)
+        return recorder if recorder and recorder.run and recorder.run.run_id == run_id else None
+
+    def _first_frame(self, camera: str, run_id: str, at: Now, now: Now) -> list[Effect]:
+        recorder = self._owner(camera, run_id)
+        if recorder is None:
+            return []
+        recorder.first_frame(now)
+        session = self.session
+        if session is None or session.started is not None or not self._fits(camera):
+            return []
+        self.session = replace(session, started=at)
+        return [UpdateSession(self.session)]
+
+    def _bytes_seen(self, camera: str, run_id: str, now: Now) -> list[Effect]:
+        recorder = self._owner(camera, run_id)
+        if recorder is None:
+            return []
+        effects: list[Effect] = []
+        if recorder.bytes_seen(now):
+            effects.append(Report(EventType.CAMERA_RECOVERED, {"camera": camera}))
+        session = self.session
+        if session is None:
+            return effects
+        if session.started is None and self.delivers(camera):
+            session = self.session = replace(session, started=now)
+            effects.append(UpdateSession(session))
+        if self._told_started != session.id and self.recording() and self.delivers(camera):
+            self._told_started = session.id
+            effects.append(
+                Report(
+                    EventType.RECORDING_STARTED,
+                    {"mode": session.mode, "cameras": list(session.cameras), "label": session.label},
+                )
+            )
+        if self._step_end_mono_s is None and all(self.delivers(one) for one in session.cameras):
+            self._begin_step(session, now)
+        return effects
+
+    def _run_ended(self, event: ev.RunEnded, now: Now) -> list[Effect]:
+        recorder = self._owner(event.camera, event.run_id)
+        if recorder is None:
+            return []
+        told = recorder.cause
+        if not recorder.ended(event.cause, event.message, now) or recorder.cause == told:
+            return []
+        return [
+            Report(
+                EventType.CAMERA_FAULT,
+                {"camera": event.camera, "code": recorder.cause or event.cause, "message": event.message},
+            )
+        ]
+
+    def _cameras_found(self, missing: dict[str, str], now: Now) -> None:
+        self.missing = missing
+        for camera in self.recorders:
+            self._problems.set("camera_missing", camera, missing.get(camera), now)
+
+    def _storage_changed(self, problem: str | None, message: str, now: Now) -> list[Effect]:
+        before, self.storage_problem = self.storage_problem, problem
+        self.storage_message = message
+        if before and before != problem:
+            self._problems.set(before, "storage", None, now)
+        if problem:
+            self._problems.set(problem, "storage", message, now)
+        if problem == "disk_full" and before != problem:
+            return [Report(EventType.STORAGE_FULL, {"message": message})]
+        return []
+
+    # -- what is desired ----------------------------------------------------------------------------------------------
+
+    def begin(self, session: Session) -> None:
+        """Make `session` the desired one; its cameras start with a clean record."""
+        mode = self.mode_of(session)
+        self.session = replace(session, cameras=mode.cameras)
+        self._step_end_mono_s = None
+        for camera in mode.cameras:
+            self.recorders[camera].forget_trouble()
+
+    def switch(self, session: Session) -> None:
+        """Change the running session: its mode, duration or step."""
+        self.session = session
+        self._step_end_mono_s = None
+
+    def end(self, reason: str) -> list[Effect]:
+        """Desire nothing any more."""
+        session, self.session = self.session, None
+        self._step_end_mono_s = None
+        if session is None or self._told_started != session.id:
+            return []
+        self._told_started = None
+        return [
+            Report(
+                EventType.RECORDING_STOPPED,
+                {"mode": session.mode, "cameras": list(session.cameras), "label": session.label, "reason": reason},
+            )
+        ]
+
+    def next_session_id(self) -> str:
+        return f"s{self._next_sequence}"
+
+    def _keep_time(self, now: Now) -> list[Effect]:
+        session = self.session
+        if session is None:
+            return []
+        end_mono_s = self._session_end_mono_s()
+        if end_mono_s is not None and now.mono_s >= end_mono_s:
+            return self.end("duration")
+        if self._step_end_mono_s is None or now.mono_s < self._step_end_mono_s:
+            return []
+        mode = self.mode_of(session)
+        if session.step + 1 < len(mode.steps):
+            self.switch(replace(session, step=session.step + 1))
+            return []
+        compare: list[Effect] = [Compare(mode.cameras)] if mode.comparison else []
+        return self.end("complete") + compare
+
+    def _begin_step(self, session: Session, now: Now) -> None:
+        length_s = self.mode_of(session).steps[session.step].length_s
+        self._step_end_mono_s = None if length_s is None else now.mono_s + length_s
+
+    def _session_end_mono_s(self) -> float | None:
+        session = self.session
+        if session is None or session.started is None or not session.duration_s:
+            return None
+        return None if self.mode_of(session).timed else session.started.mono_s + session.duration_s
+
+    def _length_s(self, session: Session) -> float:
+        mode = self.mode_of(session)
+        return sum(step.length_s or 0.0 for step in mode.steps) if mode.timed else session.duration_s
+
+    def _want(self, camera: str) -> Want | None:
+        """What this camera should do: recording outranks streaming, and streaming is what viewers get anyway."""
+        if self.leaving:
+            return None
+        session = self.session
+        if session and camera in session.cameras:
+            mode = self.mode_of(session)
+            if mode.purpose is Purpose.LIVE:
+                return Want(Purpose.LIVE, self.settings.live, mode.name, None)
+            if not self.storage_problem:
+                return Want(Purpose.RECORD, mode.steps[session.step].profile, mode.name, session)
+        if camera in self._viewed and camera not in self.missing:
+            return Want(Purpose.LIVE, self.settings.live, "stream", None)
+        return None
+
+    def _reconcile(self, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        for camera, recorder in self.recorders.items():
+            for effect in recorder.reconcile(self._want(camera), now):
+                if isinstance(effect, StartRun) and effect.run.purpose is Purpose.RECORD:
+                    self._open_runs.add(effect.run.run_id)
+                effects.append(effect)
+            self._problems.tell_camera(recorder, now)
+        return effects
+
+    def _new_run(self, camera: str, want: Want, now: Now) -> Run:
+        sequence = self._next_sequence
+        self._next_sequence += 1
+        return Run(
+            run_id=f"{now.wall:%Y%m%dT%H%M%SZ}-{sequence:06d}-{camera}",
+            sequence=sequence,
+            camera=camera,
+            purpose=want.purpose,
+            profile=want.profile,
+            mode=want.mode,
+        )
+
+
+def _segment_fields(segment: Segment) -> dict[str, object]:
+    return {
+        "camera": segment.camera,
+        "path": segment.path,
+        "started_at": segment.started_at,
+        "duration_s": segment.duration_s,
+        "size_bytes": segment.size_bytes,
+        "locked": segment.locked,
+    }

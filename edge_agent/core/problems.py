@@ -1,0 +1,44 @@
+"""The list of what a person should know and can act on, each entry with the instant it began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_agent.core.model import CameraState, Now, Problem
+from edge_agent.core.recorder import Recorder
+
+
+class Problems:
+    """Problems by (code, subject): one code can stand for several cameras. Owned by `Agent`."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Problem] = {}
+
+    def set(self, code: str, subject: str, message: str | None, now: Now) -> None:
+        """Note, reword or (with None) forget one; the instant it began stays."""
+        key = (code, subject)
+        if message is None:
+            self._known.pop(key, None)
+        elif old := self._known.get(key):
+            self._known[key] = replace(old, message=message)
+        else:
+            self._known[key] = Problem(code, message, now.wall)
+
+    def listed(self) -> tuple[Problem, ...]:
+        """All of them, oldest first."""
+        return tuple(sorted(self._known.values(), key=lambda problem: (problem.since, problem.code)))
+
+    def tell_camera(self, recorder: Recorder, now: Now) -> None:
+        """Bring a camera's entry in line with its recorder: kept while it retries, gone when it runs or is let go."""
+        waiting = recorder.state in (CameraState.BACKOFF, CameraState.FATAL) and recorder.cause is not None
+        code = str(recorder.cause) if waiting else ""
+        settled = waiting or recorder.error is None or recorder.state is CameraState.STOPPED
+        stale = [
+            known
+            for known, subject in self._known
+            if settled and subject == recorder.camera and known not in (code, "camera_missing")
+        ]
+        for known in stale:
+            self.set(known, recorder.camera, None, now)
+        if waiting:
+            self.set(code, recorder.camera, f"{recorder.camera}: {recorder.error}", now)

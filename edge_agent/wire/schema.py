@@ -1,0 +1,66 @@
+"""The contract for machines: a JSON Schema (2020-12) for every document and every command's JSON, from the models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+
+from edge_agent.core.commands import Verb
+from edge_agent.wire.bodies import BODIES, CommandBody, keys_of
+from edge_agent.wire.documents import Document, InfoDocument, ResultDocument, StatusDocument, TelemetryDocument
+from edge_agent.wire.events import EVENTS
+
+DIALECT = GenerateJsonSchema.schema_dialect
+DOCUMENTS: dict[str, type[Document]] = {
+    "result": ResultDocument,
+    "info": InfoDocument,
+    "status": StatusDocument,
+    "telemetry": TelemetryDocument,
+}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Every schema by name: `result`, `info`, `status`, `telemetry`, `event`, and `command.{verb}`."""
+    found = {name: _schema(name, model, "serialization") for name, model in DOCUMENTS.items()}
+    found["event"] = event_schema()
+    for verb, model in BODIES.items():
+        found[f"command.{verb}"] = command_schema(verb, model)
+    return found
+
+
+def event_schema() -> dict[str, Any]:
+    """The schema of events: one of the types, told apart by `event_type`."""
+    kinds = {model.__name__: _bare(model, "serialization") for model in EVENTS.values()}
+    shared: dict[str, Any] = {}
+    for schema in kinds.values():
+        shared |= schema.pop("$defs", {})
+    return {
+        "$schema": DIALECT,
+        "title": "event",
+        "description": "One thing that happened",
+        "type": "object",
+        "required": ["v", "event_type", "device", "at"],
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds],
+        "$defs": kinds | shared,
+    }
+
+
+def command_schema(verb: Verb, model: type[CommandBody]) -> dict[str, Any]:
+    """The schema of a verb's JSON. Unknown keys are ignored with a warning, so the schema leaves them open."""
+    schema = _schema(f"command.{verb}", model, "validation")
+    schema["additionalProperties"] = True
+    if model.text_key:
+        schema["description"] += f" As plain text: the value of `{model.text_key}`."
+    elif not keys_of(model):
+        schema["description"] += " As plain text: an empty payload."
+    return schema
+
+
+def _schema(name: str, model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
+    return {"$schema": DIALECT, **_bare(model, mode), "title": name}
+
+
+def _bare(model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
+    return model.model_json_schema(mode=mode, by_alias=True)

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from edge_agent.core import events as ev
+from edge_agent.core.commands import Ping, SelectDuration, SelectMode, Snapshot, Start, Stop, StopStream, Stream, Verb
+from edge_agent.core.model import (
+    CameraState,
+    Code,
+    DeviceState,
+    EventType,
+    Purpose,
+    ResultStatus,
+    RunRecord,
+    Session,
+)
+from tests.fakes.world import EPOCH, World, job_done
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def _recording(mode: str = "dual-640", duration_s: float | None = None) -> World:
+    world = World()
+    world.command(Start(mode=mode, duration_s=duration_s, label="trip"), "start")
+    world.play()
+    assert world.agent.snapshot().state is DeviceState.RECORDING
+    return world
+
+
+def test_start_is_accepted_and_succeeds_when_every_camera_delivers(world: World) -> None:
+    world.command(Start(mode="dual-640"), "a")
+    assert [result.status for _, result in world.answers] == [ResultStatus.ACCEPTED]
+    assert world.agent.snapshot().state is DeviceState.STARTING
+    world.play()
+    assert world.final("a").status is ResultStatus.SUCCEEDED
+    assert world.agent.snapshot().started_at == EPOCH
+
+
+def test_stop_succeeds_when_the_footage_is_stored_and_not_before() -> None:
+    world = _recording()
+    world.command(Stop(), "stop", Verb.STOP)
+    assert world.agent.snapshot().state is DeviceState.STOPPING
+    for camera in ("cam0", "cam1"):
+        world.kill(camera, ev.Cause.STOPPED)
+    assert world.finals("stop") == []
+    world.play()
+    assert world.final("stop").code is Code.OK
+    assert world.agent.snapshot().state is DeviceState.IDLE
+    assert len(world.reported(EventType.RECORDING_STOPPED)) == 1
+
+
+def test_stop_while_idle_succeeds_and_changes_nothing(world: World) -> None:
+    world.command(Stop(), "stop", Verb.STOP)
+    assert world.final("stop").status is ResultStatus.SUCCEEDED
+    assert world.alive == {}
+
+
+def test_start_while_recording_is_rejected_and_disturbs_nothing() -> None:
+    world = _recording()
+    before = dict(world.alive)
+    world.command(Start(mode="cam0-640"), "b")
+    assert (world.final("b").status, world.final("b").code) == (ResultStatus.REJECTED, Code.ALREADY_RECORDING)
+    assert world.alive == before
+
+
+def test_stream_is_refused_while_recording_and_so_is_its_off() -> None:
+    world = _recording()
+    world.command(Stream(), "on", Verb.STREAM)
+    world.command(StopStream(), "off", Verb.STREAM)
+    assert {world.final(name).code for name in ("on", "off")} == {Code.ALREADY_RECORDING}
+
+
+def test_start_while_streaming_turns_to_recording(world: World) -> None:
+    world.command(Stream(), "s", Verb.STREAM)
+    world.play()
+    assert world.agent.snapshot().state is DeviceState.STREAMING
+    world.command(Start(mode="cam0-640"), "r")
+    world.wait(3)
+    assert world.final("r").code is Code.OK
+    assert {run.camera: run.purpose for run in world.alive.values()} == {"cam0": Purpose.RECORD}
+
+
+def test_a_duration_ends_the_recording_counted_from_the_first_frame() -> None:
+    world = _recording(duration_s=10)
+    assert world.agent.snapshot().ends_at == EPOCH + timedelta(seconds=10)
+    world.wait(9.5)
+    assert world.agent.snapshot().state is DeviceState.RECORDING
+    world.wait(2)
+    assert world.agent.snapshot().state is DeviceState.IDLE
+    assert world.reported(EventType.RECORDING_STOPPED)[0].fields["reason"] == "duration"
+
+
+def test_a_new_duration_moves_the_deadline_from_the_start_of_the_recording() -> None:
+    world = _recording(duration_s=10)
+    world.wait(5)
+    world.command(SelectDuration(20.0), "d", Verb.DURATION)
+    assert world.agent.snapshot().ends_at == EPOCH + timedelta(seconds=20)
+    world.command(SelectDuration(3.0), "e", Verb.DURATION)
+    world.wait(2)
+    assert world.agent.snapshot().state is DeviceState.IDLE
+
+
+def test_a_mode_switch_while_recording_keeps_deadline_and_label() -> None:
+    world = _recording(duration_s=60)
+    world.wait(5)
+    world.command(SelectMode("dual-720p"), "m", Verb.MODE)
+    world.wait(3)
+    status = world.agent.snapshot()
+    assert world.final("m").code is Code.OK
+    assert (status.mode, status.label, status.ends_at) == ("dual-720p", "trip", EPOCH + timedelta(seconds=60))
+    assert {run.profile.height for run in world.alive.values()} == {720}
+
+
+def test_a_mode_switch_that_fails_goes_back_to_the_mode_before() -> None:
+    world = _recording("cam0-640")
+    world.broken["cam1"] = ev.Cause.CAMERA_BUSY
+    world.command(SelectMode("cam1-640"), "m", Verb.MODE)
+    world.wait(3)
+    assert (world.final("m").status, world.final("m").code) == (ResultStatus.FAILED, Code.CAMERA_BUSY)
+    assert world.agent.snapshot().mode == world.agent.selected_mode == "cam0-640"
+    assert set(world.alive) == {"cam0"}
+
+
+def test_a_start_with_a_busy_camera_fails_by_name_and_leaves_the_device_idle(world: World) -> None:
+    world.broken["cam0"] = ev.Cause.CAMERA_BUSY
+    world.command(Start(mode="cam0-640"), "a")
+    world.play()
+    assert (world.final("a").status, world.final("a").code) == (ResultStatus.FAILED, Code.CAMERA_BUSY)
+    assert world.agent.snapshot().state is DeviceState.IDLE
+    assert world.alive == {}
+
+
+def test_a_start_with_one_of_two_cameras_busy_records_the_other_and_says_partial(world: World) -> None:
+    world.broken["cam1"] = ev.Cause.CAMERA_BUSY
+    world.command(Start(mode="dual-640"), "a")
+    world.play()
+    result = world.final("a")
+    assert (result.status, result.code) == (ResultStatus.FAILED, Code.PARTIAL)
+    assert world.agent.snapshot().state is DeviceState.RECORDING
+    world.broken.clear()
+    world.wait(70)
+    assert world.agent.snapshot().cameras["cam1"].state is CameraState.RUNNING
+
+
+def test_a_start_without_frames_fails_within_fifteen_seconds(world: World) -> None:
+    world.frozen.update(("cam0", "cam1"))
+    world.command(Start(mode="dual-640"), "a")
+    world.wait(15)
+    assert (world.final("a").status, world.final("a").code) == (ResultStatus.FAILED, Code.NO_FRAMES)
+
+
+def test_a_killed_camera_is_restarted_at_once_and_the_other_is_untouched() -> None:
+    world = _recording()
+    world.wait(5)
+    other = world.alive["cam1"]
+    world.kill("cam0")
+    world.wait(1)
+    assert world.agent.snapshot().cameras["cam0"].state is CameraState.RUNNING
+    assert world.alive["cam1"] == other
+    assert world.reported(EventType.CAMERA_FAULT)
+    assert world.reported(EventType.CAMERA_RECOVERED)
+
+
+def test_a_silent_camera_is_stopped_after_ten_seconds_and_named() -> None:
+    world = _recording("cam0-640")
+    world.frozen.add("cam0")
+    world.wait(9)
+    assert world.stopping == set()
+    world.wait(3)
+    assert any(problem.code == "no_frames" for problem in world.agent.snapshot().problems)
+
+
+def test_five_failures_in_a_minute_are_fatal_and_retried_every_minute() -> None:
+    world = _recording("cam0-640")
+    world.broken["cam0"] = ev.Cause.CRASHED
+    world.wait(20)
+    assert world.agent.snapshot().cameras["cam0"].state is CameraState.FATAL
+    assert world.agent.snapshot().state is DeviceState.FAULT
+    tries = world.agent.snapshot().cameras["cam0"].restarts
+    world.wait(60)
+    assert world.agent.snapshot().cameras["cam0"].restarts == tries + 1
+    world.broken.clear()
+    world.wait(61)
+    assert world.agent.snapshot().cameras["cam0"].state is CameraState.RUNNING
+    assert world.agent.snapshot().problems == ()
+
+
+def test_deaths_by_clock_steps_are_restarted_without_backoff() -> None:
+    world = _recording("cam0-640")
+    for _ in range(4):
+        world.kill("cam0", ev.Cause.CLOCK_STEP)
+        assert world.agent.snapshot().cameras["cam0"].state is CameraState.STARTING
+        world.play()
+
+
+def test_the_same_id_is_executed_once_and_answered_twice(world: World) -> None:
+    world.command(Start(mode="dual-640"), "same")
+    world.command(Start(mode="dual-640"), "same")
+    world.play()
+    first, second = world.finals("same")
+    assert second == replace(first, duplicate=True)
+    world.command(Start(mode="dual-640"), "same")
+    assert world.finals("same")[-1].duplicate
+
+
+def test_a_missing_camera_refuses_modes_that_name_it(world: World) -> None:
+    world.post(ev.CamerasFound({"cam1": "rpicam-vid lists no camera 1"}))
+    world.command(Start(mode="dual-640"), "a")
+    assert (world.final("a").status, world.final("a").code) == (ResultStatus.REJECTED, Code.CAMERA_MISSING)
+    assert "rpicam-vid lists no camera 1" in world.final("a").message
+
+
+def test_a_full_disk_stops_the_recording_and_room_lets_it_go_on() -> None:
+    world = _recording()
+    world.post(ev.StorageChanged("disk_full", "delete something"))
+    world.wait(1)
+    assert world.agent.snapshot().state is DeviceState.FAULT
+    assert world.alive == {}
+    world.command(Start(), "late")
+    assert world.final("late").code is Code.ALREADY_RECORDING
+    world.post(ev.StorageChanged(None))
+    world.wait(1)
+    assert world.agent.snapshot().state is DeviceState.RECORDING
+
+
+def test_viewers_get_a_live_camera_while_idle_and_recording_takes_it_over(world: World) -> None:
+    world.post(ev.LiveWanted("cam0", wanted=True))
+    world.play()
+    assert world.agent.snapshot().state is DeviceState.IDLE
+    assert world.alive["cam0"].purpose is Purpose.LIVE
+    world.command(Start(mode="cam0-640"), "a")
+    world.wait(2)
+    assert world.alive["cam0"].purpose is Purpose.RECORD
+    world.command(Stop(), "b", Verb.STOP)
+    world.wait(2)
+    assert world.alive["cam0"].purpose is Purpose.LIVE
+    world.post(ev.LiveWanted("cam0", wanted=False))
+    world.wait(2)
+    assert world.alive == {}
+
+
+def test_demo_shows_each_step_for_its_length_and_then_is_idle() -> None:
+    world = World()
+    world.command(Start(mode="demo"), "a")
+    world.wait(3)
+    assert {run.profile.height for run in world.alive.values()} == {480}
+    world.wait(5)
+    assert {run.profile.height for run in world.alive.values()} == {720}
+    world.wait(6)
+    assert world.agent.snapshot().state is DeviceState.IDLE
+
+
+def test_quick_ends_with_one_comparison_of_both_cameras() -> None:
+    world = World()
+    world.command(Start(mode="quick"), "a")
+    world.wait(14)
+    assert world.agent.snapshot().state is DeviceState.IDLE
+    assert world.compared == [("cam0", "cam1")]
+
+
+def test_a_common_start_instant_is_waited_for(world: World) -> None:
+    world.command(Start(mode="cam0-640"), "a", at=EPOCH + timedelta(seconds=5))
+    world.wait(4.9)
+    assert world.alive == {}
+    world.wait(0.1)
+    assert set(world.alive) == {"cam0"}
+    assert world.final("a").code is Code.OK
+
+
+def test_a_stop_before_a_common_start_instant_cancels_it(world: World) -> None:
+    world.command(Start(mode="cam0-640"), "a", at=EPOCH + timedelta(seconds=5))
+    world.command(Stop(), "b", Verb.STOP)
+    world.wait(6)
+    assert world.final("a").code is Code.INTERRUPTED
+    assert world.alive == {}
+
+
+def test_jobs_are_handed_out_and_settled_by_their_end_or_in_time(world: World) -> None:
+    world.command(Snapshot(), "a", Verb.SNAPSHOT)
+    world.post(job_done("a"))
+    world.command(Snapshot(), "b", Verb.SNAPSHOT)
+    world.wait(29)
+    world.post(job_done("b"))
+    assert [command.id for command in world.jobs] == ["a", "b"]
+    assert (world.final("a").code, world.final("b").code) == (Code.OK, Code.TIMEOUT)
+
+
+def test_adopted_recordings_go_on_with_their_start_and_deadline() -> None:
+    first = _recording(duration_s=60)
+    session = first.agent.session
+    assert session is not None
+    runs = [RunRecord(run, session, ("x",), first.now) for run in first.alive.values()]
+    later = World(first.saved, mono_s=1020.0, alive=dict(first.alive))
+    later.post(ev.Booted(tuple(runs), first.saved.session))
+    status = later.agent.snapshot()
+    assert (status.state, status.started_at, status.label) == (DeviceState.RECORDING, EPOCH, "trip")
+    assert later.reported(EventType.RECORDING_STARTED) == []
+    later.wait(41)
+    assert later.agent.snapshot().state is DeviceState.IDLE
+
+
+def test_a_deadline_that_passed_while_no_agent_looked_is_enforced_at_once() -> None:
+    first = _recording(duration_s=60)
+    session = first.agent.session
+    assert session is not None
+    runs = [RunRecord(run, session, ("x",), first.now) for run in first.alive.values()]
+    later = World(first.saved, mono_s=2000.0, alive=dict(first.alive))
+    later.post(ev.Booted(tuple(runs), first.saved.session))
+    assert later.stopping == {run.run_id for run in first.alive.values()}
+
+
+def test_autostart_records_the_selected_mode_when_nothing_is_to_be_resumed() -> None:
+    world = World()
+    world.post(ev.Booted(autostart=True))
+    world.play()
+    assert world.agent.snapshot().state is DeviceState.RECORDING
+
+
+def test_leaving_stops_recordings_and_remembers_them_for_the_next_start() -> None:
+    world = _recording()
+    world.post(ev.StopRequested())
+    world.wait(1)
+    assert world.alive == {}
+    assert world.agent.snapshot().state is DeviceState.IDLE
+    assert isinstance(world.saved.session, Session)
+
+
+def test_selected_mode_and_duration_are_saved(world: World) -> None:
+    world.command(SelectMode("cam1-640"), "m", Verb.MODE)
+    world.command(SelectDuration(90.0), "d", Verb.DURATION)
+    assert (world.saved.selected_mode, world.saved.selected_duration_s) == ("cam1-640", 90.0)
+
+
+def test_cameras_with_a_resolution_find_their_mode(world: World) -> None:
+    world.command(Start(cameras=("cam1",), resolution="640"), "a")
+    assert set(world.alive) == {"cam1"}
+    other = World()
+    other.command(Start(cameras=("cam9",)), "b")
+    other.command(Start(resolution="8k"), "c")
+    assert (other.final("b").code, other.final("c").code) == (Code.UNKNOWN_CAMERA, Code.OUT_OF_RANGE)
+
+
+def test_ping_tells_the_state(world: World) -> None:
+    world.command(Ping(), "p", Verb.PING)
+    assert world.final("p").message == "idle"

@@ -92,7 +92,7 @@ class Driver:
         if status != self.status.value:
             self.status.put(status)
 
-    def _carry_out(self, effect: fx.Effect) -> None:
+    def _carry_out(self, effect: fx.Effect) -> None:  # noqa: C901 - one arm per effect
         hands = self._hands
         if hands is None:
             raise RuntimeError("the driver has no hands yet: call start() before posting events")

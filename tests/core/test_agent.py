@@ -233,13 +233,14 @@ def test_viewers_get_a_live_camera_while_idle_and_recording_takes_it_over(world:
     world.post(ev.LiveWanted("cam0", wanted=True))
     world.play()
     assert world.agent.snapshot().state is DeviceState.IDLE
-    assert world.alive["cam0"].purpose is Purpose.LIVE
+    purposes = [world.alive["cam0"].purpose]
     world.command(Start(mode="cam0-640"), "a")
     world.wait(2)
-    assert world.alive["cam0"].purpose is Purpose.RECORD
+    purposes.append(world.alive["cam0"].purpose)
     world.command(Stop(), "b", Verb.STOP)
     world.wait(2)
-    assert world.alive["cam0"].purpose is Purpose.LIVE
+    purposes.append(world.alive["cam0"].purpose)
+    assert purposes == [Purpose.LIVE, Purpose.RECORD, Purpose.LIVE]
     world.post(ev.LiveWanted("cam0", wanted=False))
     world.wait(2)
     assert world.alive == {}

@@ -200,7 +200,26 @@ json_values = st.recursive(
     scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3))
 )
 keys = st.sampled_from(
-    "id ts ttl at by v mode cameras resolution duration label state camera before after from to other".split()
+    [
+        "id",
+        "ts",
+        "ttl",
+        "at",
+        "by",
+        "v",
+        "mode",
+        "cameras",
+        "resolution",
+        "duration",
+        "label",
+        "state",
+        "camera",
+        "before",
+        "after",
+        "from",
+        "to",
+        "other",
+    ]
 )
 likely = st.one_of(
     json_values,

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from edge_agent.core import commands
 from edge_agent.core.commands import Body, Verb
 from edge_agent.core.model import MAX_DURATION_S, NAME_PATTERN, RESERVED_NAMES, RESOLUTIONS, Code, is_label, is_name
-from edge_agent.wire.values import BadValue, parse_duration, parse_instant, parse_switch, shown
+from edge_agent.wire.values import DURATION_PATTERN, BadValue, parse_duration, parse_instant, parse_switch, shown
 
 MAX_ID_CHARS = 64
 MAX_CAMERAS = 16
@@ -98,7 +98,7 @@ Duration = Annotated[
         {
             "oneOf": [
                 {"type": "number", "minimum": 0, "maximum": MAX_DURATION_S, "description": "seconds"},
-                {"type": "string", "examples": ["90", "90s", "10m", "1h30m"]},
+                {"type": "string", "pattern": DURATION_PATTERN, "examples": ["90", "90s", "10m", "1h30m"]},
             ]
         },
     ),

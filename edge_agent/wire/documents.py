@@ -32,7 +32,7 @@ from edge_agent.wire.payload import MAX_PAYLOAD_BYTES
 from edge_agent.wire.values import format_instant
 
 
-def _plain_number(value: float) -> float:
+def _plain_number(value: float) -> int | float:
     """600 rather than 600.0, and no more than milliseconds of the rest."""
     return int(value) if value == int(value) else round(value, 3)
 
@@ -42,23 +42,26 @@ Instant = Annotated[
     PlainSerializer(format_instant, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Seconds = Annotated[float, PlainSerializer(_plain_number), WithJsonSchema({"type": "number", "minimum": 0})]
+Seconds = Annotated[
+    float, PlainSerializer(_plain_number, return_type=int | float), WithJsonSchema({"type": "number", "minimum": 0})
+]
 Count = Annotated[int, Field(ge=0)]
+
+
+_CLOSED = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True)
 
 
 class Document(BaseModel):
     """What every document begins with."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
-    )
+    model_config = _CLOSED
     v: Literal[1] = Field(default=1, description="Version of this contract")
 
 
 class Part(BaseModel):
     """An object inside a document."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, from_attributes=True)
+    model_config = ConfigDict(**_CLOSED, from_attributes=True)
 
 
 class ResultDocument(Document):

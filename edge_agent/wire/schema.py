@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from edge_agent.core.commands import Verb
 from edge_agent.wire.bodies import BODIES, CommandBody, keys_of
@@ -21,12 +21,41 @@ DOCUMENTS: dict[str, type[Document]] = {
 }
 
 
+class _Untitled(GenerateJsonSchema):
+    """Leaves out the titles that would repeat the keys."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """Every schema by name: `result`, `info`, `status`, `telemetry`, `event`, and `command.{verb}`."""
     found = {name: _schema(name, model, "serialization") for name, model in DOCUMENTS.items()}
     found["event"] = event_schema()
     for verb, model in BODIES.items():
         found[f"command.{verb}"] = command_schema(verb, model)
+    return found
+
+
+def components() -> dict[str, Any]:
+    """The same schemas by model name, referring to each other below `#/components/schemas/`.
+
+    For the AsyncAPI and OpenAPI documents, which keep all schemas in one place.
+    """
+    outward: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (model, "serialization") for model in (*DOCUMENTS.values(), *EVENTS.values())
+    ]
+    inward: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in BODIES.values()]
+    _, together = models_json_schema(
+        outward + inward, by_alias=True, ref_template="#/components/schemas/{model}", schema_generator=_Untitled
+    )
+    found: dict[str, Any] = together["$defs"]
+    for model in BODIES.values():
+        found[model.__name__]["additionalProperties"] = True
+    found["EventDocument"] = {
+        "description": "One thing that happened",
+        "oneOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in EVENTS.values()],
+    }
     return found
 
 
@@ -63,4 +92,4 @@ def _schema(name: str, model: type[BaseModel], mode: JsonSchemaMode) -> dict[str
 
 
 def _bare(model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
-    return model.model_json_schema(mode=mode, by_alias=True)
+    return model.model_json_schema(mode=mode, by_alias=True, schema_generator=_Untitled)

@@ -29,11 +29,13 @@ _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _LATEST_UNIX_S = _LATEST.timestamp()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+DURATION_PATTERN = r"^[+]?([0-9]+(\.[0-9]+)?|(?=[0-9])([0-9.]+d)?([0-9.]+h)?([0-9.]+m)?([0-9.]+s)?)$"
+"""The text form of a duration for schemas; `parse_duration` is the judge."""
 DURATION_HINT = "send seconds, or text such as 90s, 10m or 1h30m"
 INSTANT_HINT = "send ISO 8601 with Z or an offset such as 2026-11-23T09:15:00Z, or seconds since 1970"
 
 
-class BadValue(ValueError):  # noqa: N818 - named for what it is: a value that was sent, not a fault of ours
+class BadValue(ValueError):
     """A value from outside that cannot be taken; `code` is `malformed`, or says more where the form is right."""
 
     def __init__(self, message: str, code: Code = Code.MALFORMED) -> None:

@@ -35,7 +35,7 @@ _VERSION = re.compile(r"^(?:rpicam|libcamera)-apps build:\s*v?(\d+)\.(\d+)(?:\.(
 _LIBAV = re.compile(r"^rpicam-apps capabili\w+:.*\blibav:([01])", re.MULTILINE)  # the program spells it "capabilites"
 _CAMERA = re.compile(r"^\s*(\d+) : (\S+) \[(\d+)x(\d+).*\] \((.*)\)$", re.MULTILINE)
 # Up to the Pi 4 the VideoCore has an H.264 encoder; the Pi 5, 500 and Compute Module 5 have none.
-_ENCODER_MODELS = re.compile(r"Raspberry Pi (?:Model|Zero|[234]|400|Compute Module (?:Rev|[34]))\b")
+_ENCODER_MODELS = re.compile(r"Raspberry Pi (?:Model|Zero|[234]|400|Compute Module (?:Rev|[34]S?))\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ def test_the_environment_is_in_utc_and_keeps_the_agents_secrets() -> None:
     assert environment({"LIBCAMERA_LOG_LEVELS": "*:DEBUG"})["LIBCAMERA_LOG_LEVELS"] == "*:DEBUG"
 
 
-# How the tee muxer reads its string: tokens end at a character of `ends`, a backslash protects the next character, quotes
+# How the tee muxer reads: tokens end at a character of `ends`, a backslash protects the next character, quotes
 # protect all to the next one, and unprotected blanks at both ends go.
 
 

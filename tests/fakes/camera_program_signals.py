@@ -26,10 +26,10 @@ def about() -> str:
 
 
 def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Write to stderr, then to stdout, where the test waits for it."""
+    for stream in (sys.stderr, sys.stdout):
+        stream.write(text + "\n")
+        stream.flush()
 
 
 def main(behaviour: str) -> None:

@@ -1,0 +1,291 @@
+"""The life of one recording run: from the spawn or the adoption of its process until all it wrote is stored.
+
+The recorder needs nothing from here: this looks at its directory, syncs what it has written, moves finished segments
+into the archive and tells the core what it sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_agent.app.disk import Disk
+from edge_agent.core import events as ev
+from edge_agent.core.model import Camera, Now, RunRecord, Session
+from edge_agent.core.segments import segment_path, start_instant
+from edge_agent.ports import Clock, Post
+from edge_agent.rpicam.argv import record_argv
+from edge_agent.rpicam.messages import TimeoutWatch, explain
+from edge_agent.rpicam.probe import Abilities
+from edge_agent.rpicam.process import (
+    CameraProcess,
+    Exit,
+    Ladder,
+    SpawnFailed,
+    StopFailed,
+    spawn,
+    stderr_tail,
+)
+from edge_agent.storage.archive import Archive
+from edge_agent.storage.errors import StorageError, Trouble
+from edge_agent.storage.spool import Spool, SpooledSegment, SpoolRun
+
+LOOK_WHILE_STARTING_S = 0.1
+"""How exactly a recording's start is dated."""
+LOOK_S = 0.5
+SYNC_EVERY_S = 1.0
+"""With fragments of 1 s, the second half of the 2 s that a power cut may cost."""
+LADDER = Ladder(sigint_s=8.0, sigterm_s=2.0, sigkill_s=3.0)
+"""In 13 s at the worst, so that a stop command is answered within its 20 s."""
+LADDER_WITHOUT_FRAMES = Ladder(sigint_s=0.0, sigterm_s=2.0, sigkill_s=3.0)
+TAIL_LINES = 20
+
+log = logging.getLogger(__name__)
+
+_CAUSES = {
+    Trouble.FULL: ev.Cause.DISK_FULL,
+    Trouble.NO_INODES: ev.Cause.DISK_FULL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What every recording shares. `indexes` are the camera program's own numbers of the configured cameras."""
+
+    cameras: Mapping[str, Camera]
+    indexes: Mapping[str, int]
+    abilities: Abilities
+    environment: Mapping[str, str]
+    extra_args: tuple[str, ...]
+    segment_s: int
+    intra_s: float
+    tap_ports: Mapping[str, int]
+    boot_id: str
+    root: Path
+    spool: Spool
+    archive: Archive
+    disk: Disk
+    clock: Clock
+    post: Post
+    on_storage_error: Callable[[StorageError], None]
+
+
+class Recording:
+    """One recording run. Call `begin` or `resume` once, in a task of its own; `stop` may be called at any time."""
+
+    def __init__(self, studio: Studio, record: RunRecord) -> None:
+        self.run = record.run
+        self._record = record
+        self._studio = studio
+        self._spooled: SpoolRun | None = None
+        self._stop_asked = asyncio.Event()
+        self._timeouts = TimeoutWatch()
+        self._stderr_offset = 0
+        self._seen_bytes = 0
+        self._open_index: int | None = None
+        self._synced_mono_s = 0.0
+        self._started = False
+        self._broken_disk = False
+
+    # -- the whole life -----------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Spawn the recorder and stay with it until everything is stored."""
+        studio, run = self._studio, self.run
+        try:
+            spooled = self._spooled = await studio.disk.run(studio.spool.create, self._record)
+        except StorageError as error:
+            studio.on_storage_error(error)
+            self._ended(_CAUSES.get(error.trouble, ev.Cause.OUTPUT_FAILED), str(error))
+            studio.post(ev.RunClosed(run.run_id))
+            return
+        argv = self._argv(spooled)
+        try:
+            process = spawn(
+                argv,
+                env=studio.environment,
+                stdout=None,
+                stderr_path=spooled.stderr_path,
+                boot_id=studio.boot_id,
+            )
+        except SpawnFailed as error:
+            self._ended(ev.Cause.SPAWN_FAILED, str(error))
+        else:
+            await self._change(argv=tuple(argv), process=process.identity)
+            await self._stay(process)
+        await self._store_the_rest()
+
+    async def resume(self, spooled: SpoolRun, process: CameraProcess) -> None:
+        """Stay with a recorder that an earlier agent spawned."""
+        self._spooled = spooled
+        self._started = spooled.record.first_frame is not None
+        await self._stay(process)
+        await self._store_the_rest()
+
+    async def recover(self, spooled: SpoolRun) -> None:
+        """Store what a recorder left that has ended while no agent looked."""
+        self._spooled = spooled
+        await self._store_the_rest()
+
+    def stop(self) -> None:
+        """Ask the recorder to finish its files."""
+        self._stop_asked.set()
+
+    async def update(self, session: Session) -> None:
+        """Write a changed session into the run's record."""
+        if self._spooled is not None:
+            await self._change(session=session)
+
+    # -- while it runs ------------------------------------------------------------------------------------------------
+
+    async def _stay(self, process: CameraProcess) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                stopping = tasks.create_task(self._stop_when_asked(process), name=f"stop {self.run.run_id}")
+                watching = tasks.create_task(self._watch(process), name=f"watch {self.run.run_id}")
+                end = await process.wait()
+                stopping.cancel()
+                watching.cancel()
+        finally:
+            process.release()
+        self._say_goodbye(end)
+
+    async def _stop_when_asked(self, process: CameraProcess) -> None:
+        await self._stop_asked.wait()
+        try:
+            await process.stop(LADDER)
+        except StopFailed as error:
+            log.error("recorder cannot be ended: camera=%s error=%s", self.run.camera, error)  # noqa: TRY400
+
+    async def _watch(self, process: CameraProcess) -> None:
+        while True:
+            try:
+                await self._look_and_sync()
+                self._broken_disk = False
+            except StorageError as error:
+                if not self._broken_disk:
+                    log.error("footage cannot be looked after: camera=%s error=%s", self.run.camera, error)  # noqa: TRY400
+                self._broken_disk = True
+                self._studio.on_storage_error(error)
+            if self._hangs() and not self._stop_asked.is_set():
+                await process.stop(LADDER_WITHOUT_FRAMES)
+            await asyncio.sleep(LOOK_S if self._seen_bytes else LOOK_WHILE_STARTING_S)
+
+    async def _look_and_sync(self) -> None:
+        studio, spooled = self._studio, self._the_spooled()
+        now = studio.clock.now()
+        look = await studio.disk.run(spooled.look, now)
+        if look.first_frame_seen and not self._started:
+            self._started = True
+            await self._change(first_frame=now)
+            studio.post(ev.FirstFrame(self.run.camera, self.run.run_id, now))
+        if look.bytes_total > self._seen_bytes:
+            self._seen_bytes = look.bytes_total
+            studio.post(ev.BytesSeen(self.run.camera, self.run.run_id))
+        if look.open_index is not None and look.open_index != self._open_index:
+            self._open_index = look.open_index
+            studio.post(ev.SegmentOpened(self.run.camera, self.run.run_id, self._name_of_segment(now)))
+        for segment in look.closed:
+            await self._commit(segment)
+        if look.bytes_total and now.mono_s - self._synced_mono_s >= SYNC_EVERY_S:
+            self._synced_mono_s = now.mono_s
+            synced = await studio.disk.run(spooled.sync_open)
+            first = self._record.first_frame
+            if first is not None and synced.verified_s > 0:
+                until = start_instant(first.wall, synced.verified_s)
+                studio.post(ev.FootageVerified(self.run.camera, self.run.run_id, until))
+
+    def _hangs(self) -> bool:
+        """Whether the program is caught in its loop of device timeouts: told by its stderr, sooner than by silence."""
+        spooled = self._the_spooled()
+        try:
+            with spooled.stderr_path.open("rb") as file:
+                file.seek(self._stderr_offset)
+                chunk = file.read(65536)
+        except OSError:
+            return False
+        self._stderr_offset += len(chunk)
+        return self._timeouts.feed(chunk, self._studio.clock.now().mono_s)
+
+    # -- when it is over ----------------------------------------------------------------------------------------------
+
+    def _say_goodbye(self, end: Exit) -> None:
+        tail = stderr_tail(self._the_spooled().stderr_path, TAIL_LINES)
+        explanation = explain(end.returncode, tail)
+        if self._stop_asked.is_set():
+            self._ended(ev.Cause.STOPPED, "stopped")
+            return
+        log.warning(
+            "recorder ended camera=%s cause=%s returncode=%s stderr=%s",
+            self.run.camera,
+            explanation.cause,
+            end.returncode,
+            " | ".join(tail[-TAIL_LINES:]),
+        )
+        self._ended(explanation.cause, explanation.sentence)
+
+    def _ended(self, cause: ev.Cause, message: str) -> None:
+        self._studio.post(ev.RunEnded(self.run.camera, self.run.run_id, cause, message))
+
+    async def _store_the_rest(self) -> None:
+        studio, spooled = self._studio, self._the_spooled()
+        try:
+            look = await studio.disk.run(spooled.look, studio.clock.now(), finished=True)
+            for segment in look.closed:
+                await self._commit(segment)
+            await studio.disk.run(spooled.remove)
+        except StorageError as error:
+            # What is not stored stays in the spool, and the next start of the agent recovers it.
+            log.error("footage stays in the spool: run=%s error=%s", self.run.run_id, error)  # noqa: TRY400
+            studio.on_storage_error(error)
+        studio.post(ev.RunClosed(self.run.run_id))
+
+    async def _commit(self, spooled: SpooledSegment) -> None:
+        segment = await self._studio.disk.run(self._studio.archive.commit, self._the_spooled(), spooled)
+        if segment is not None:
+            log.info(
+                "segment stored path=%s duration_s=%.2f bytes=%d", segment.path, segment.duration_s, segment.size_bytes
+            )
+            self._studio.post(ev.SegmentStored(segment))
+
+    async def _change(self, **fields: Any) -> None:
+        """Change the run's record: in memory at once, so that no change is lost to another one, then on disk."""
+        self._record = replace(self._record, **fields)
+        spooled = self._the_spooled()
+        try:
+            await self._studio.disk.run(spooled.save, self._record)
+        except StorageError as error:
+            # The recording matters more than its record: recovery makes one up from the files.
+            log.warning("run record not written: run=%s error=%s", self.run.run_id, error)
+            self._studio.on_storage_error(error)
+
+    # -- names --------------------------------------------------------------------------------------------------------
+
+    def _argv(self, spooled: SpoolRun) -> list[str]:
+        studio, run = self._studio, self.run
+        return record_argv(
+            studio.abilities.program,
+            studio.cameras[run.camera],
+            studio.indexes.get(run.camera, studio.cameras[run.camera].index),
+            run.profile,
+            segment_s=studio.segment_s,
+            intra_s=studio.intra_s,
+            tap_port=studio.tap_ports[run.camera],
+            segment_pattern=spooled.segment_pattern,
+            list_path=os.fspath(spooled.list_path),
+            abilities=studio.abilities,
+            extra_args=studio.extra_args,
+        )
+
+    def _name_of_segment(self, now: Now) -> str:
+        return str(segment_path(self.run.camera, self.run.profile, now.wall))
+
+    def _the_spooled(self) -> SpoolRun:
+        if self._spooled is None:
+            raise RuntimeError(f"run {self.run.run_id} has no directory yet")
+        return self._spooled

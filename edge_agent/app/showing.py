@@ -1,0 +1,129 @@
+"""The life of one live run: the camera program writes JPEGs to its stdout, which go to the camera's live view."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.core import events as ev
+from edge_agent.core.model import Camera, Now, Run
+from edge_agent.ports import Clock, Post
+from edge_agent.rpicam.argv import live_argv
+from edge_agent.rpicam.messages import explain
+from edge_agent.rpicam.probe import Abilities
+from edge_agent.rpicam.process import CameraProcess, Exit, Ladder, SpawnFailed, StopFailed, spawn, stderr_tail
+from edge_agent.rpicam.source import FrameSource
+
+LADDER = Ladder(sigint_s=1.5, sigterm_s=1.0, sigkill_s=3.0)
+"""Short: a live run has no file to finish, and a recording may be waiting for the camera."""
+TELL_EVERY_S = 1.0
+TAIL_LINES = 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What every live run shares. `logs` is the directory for the camera program's stderr."""
+
+    cameras: Mapping[str, Camera]
+    indexes: Mapping[str, int]
+    abilities: Abilities
+    environment: Mapping[str, str]
+    extra_args: tuple[str, ...]
+    boot_id: str
+    logs: Path
+    clock: Clock
+    post: Post
+    publish: Callable[[str, bytes, Now], None]
+
+
+class Showing:
+    """One live run. Call `begin` once, in a task of its own; `stop` may be called at any time."""
+
+    def __init__(self, stage: Stage, run: Run) -> None:
+        self.run = run
+        self._stage = stage
+        self._stop_asked = asyncio.Event()
+        self._told_mono_s = float("-inf")
+        self._stderr_path = stage.logs / f"live-{run.camera}.log"
+
+    async def begin(self) -> None:
+        """Spawn the program and hand its pictures on until it ends."""
+        stage, run = self._stage, self.run
+        argv = live_argv(
+            stage.abilities.program,
+            stage.cameras[run.camera],
+            stage.indexes.get(run.camera, stage.cameras[run.camera].index),
+            run.profile,
+            extra_args=stage.extra_args,
+        )
+        read_end, write_end = os.pipe()
+        try:
+            self._stderr_path.unlink(missing_ok=True)
+            process = spawn(
+                argv, env=stage.environment, stdout=write_end, stderr_path=self._stderr_path, boot_id=stage.boot_id
+            )
+        except (SpawnFailed, OSError) as error:
+            os.close(read_end)
+            self._ended(ev.Cause.SPAWN_FAILED, str(error))
+            return
+        finally:
+            os.close(write_end)
+        source = FrameSource(read_end, self._take, stage.clock.now, lambda: None)
+        try:
+            self._say_goodbye(await self._stay(process))
+        finally:
+            source.close()
+            process.release()
+
+    def stop(self) -> None:
+        """Ask the program to end."""
+        self._stop_asked.set()
+
+    async def _stay(self, process: CameraProcess) -> Exit:
+        async with asyncio.TaskGroup() as tasks:
+            stopping = tasks.create_task(self._stop_when_asked(process), name=f"stop {self.run.run_id}")
+            end = await process.wait()
+            stopping.cancel()
+        return end
+
+    async def _stop_when_asked(self, process: CameraProcess) -> None:
+        await self._stop_asked.wait()
+        try:
+            await process.stop(LADDER)
+        except StopFailed as error:
+            log.error("live program cannot be ended: camera=%s error=%s", self.run.camera, error)  # noqa: TRY400
+
+    def _take(self, jpeg: bytes, captured: Now) -> None:
+        if self._stop_asked.is_set():
+            return  # the camera may already be another run's
+        self._stage.publish(self.run.camera, jpeg, captured)
+        if captured.mono_s - self._told_mono_s < TELL_EVERY_S:
+            return
+        if self._told_mono_s == float("-inf"):
+            self._stage.post(ev.FirstFrame(self.run.camera, self.run.run_id, captured))
+        self._told_mono_s = captured.mono_s
+        self._stage.post(ev.BytesSeen(self.run.camera, self.run.run_id))
+
+    def _say_goodbye(self, end: Exit) -> None:
+        if self._stop_asked.is_set():
+            self._ended(ev.Cause.STOPPED, "stopped")
+            return
+        tail = stderr_tail(self._stderr_path, TAIL_LINES)
+        explanation = explain(end.returncode, tail)
+        log.warning(
+            "live program ended camera=%s cause=%s returncode=%s stderr=%s",
+            self.run.camera,
+            explanation.cause,
+            end.returncode,
+            " | ".join(tail),
+        )
+        self._ended(explanation.cause, explanation.sentence)
+
+    def _ended(self, cause: ev.Cause, message: str) -> None:
+        self._stage.post(ev.RunEnded(self.run.camera, self.run.run_id, cause, message))

@@ -1,0 +1,190 @@
+"""Which footage goes when room is needed, as a plan that can be shown before it is carried out.
+
+The plan always takes the oldest footage that may go, in the order of recording: no date, however wrong, makes newer
+footage go before older.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from edge_agent.core.model import Now
+
+PASS_SHARE = 0.2
+"""At most this part of the archive's bytes goes in one pass, unless the disk is below its floor.
+
+A wrong setting or a wrong clock then costs a fifth of the footage, not all of it, until somebody looks.
+"""
+CLOCK_REST_S = 600.0
+"""How long after a step of the wall clock age deletes nothing."""
+MIN_FREE_INODES = 256
+"""Below this many free inodes the disk counts as full: two cameras need a few per minute."""
+
+
+class Reason(StrEnum):
+    """Why a segment goes."""
+
+    MIN_FREE = "min_free"
+    MIN_FREE_INODES = "min_free_inodes"
+    MAX_BYTES = "max_bytes"
+    MAX_AGE = "max_age"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A stored segment as retention sees it.
+
+    `order` sorts by the time of recording. `dated` is False where the wall clock was known to be wrong when it was
+    recorded, so that `ended_at` says nothing. An `in_use` segment (open, or named by a running job) stays for now.
+    """
+
+    path: str
+    order: tuple[int, ...]
+    size_bytes: int
+    ended_at: datetime
+    locked: bool = False
+    dated: bool = True
+    in_use: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeState:
+    """Room on the volume for us; inodes are None where the file system does not count them."""
+
+    free_bytes: int
+    total_bytes: int
+    free_inodes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What to keep: `max(min_free_bytes, min_free_percent)` free, and no more than the limits that are set."""
+
+    min_free_bytes: int
+    min_free_percent: float
+    max_bytes: int | None = None
+    max_age_s: float | None = None
+
+    def floor_bytes(self, total_bytes: int) -> int:
+        """How many bytes have to be free on a volume of this size."""
+        return max(self.min_free_bytes, int(total_bytes * self.min_free_percent / 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    path: str
+    size_bytes: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPlan:
+    """What goes, oldest first.
+
+    `below_floor` says that the volume is below its floor now, `exhausted` that it will be even after the plan: then
+    nothing may be recorded. `freed_bytes` is what the plan frees.
+    """
+
+    removals: tuple[Removal, ...] = ()
+    below_floor: bool = False
+    exhausted: bool = False
+
+    @property
+    def freed_bytes(self) -> int:
+        return sum(removal.size_bytes for removal in self.removals)
+
+
+def is_below_floor(volume: VolumeState, policy: Policy) -> bool:
+    """Whether the volume has less room than it is meant to keep."""
+    lacks_inodes = volume.free_inodes is not None and volume.free_inodes < MIN_FREE_INODES
+    return lacks_inodes or volume.free_bytes < policy.floor_bytes(volume.total_bytes)
+
+
+def plan(
+    segments: Iterable[Candidate],
+    volume: VolumeState,
+    policy: Policy,
+    now: Now,
+    clock_synchronized: bool,
+    last_step_mono_s: float | None = None,
+) -> RetentionPlan:
+    """Decide what goes now.
+
+    `last_step_mono_s` is the monotonic instant of the last step of the wall clock, None if there was none. The oldest
+    unlocked segments go, as few as the policy allows; at least one per pass, so that a limit is reached in the end.
+    """
+    kept = sorted(segments, key=lambda candidate: candidate.order)
+    free_to_go = [candidate for candidate in kept if not candidate.locked and not candidate.in_use]
+    total_bytes = sum(candidate.size_bytes for candidate in kept)
+    floor = _count_for_floor(free_to_go, volume, policy)
+    below = is_below_floor(volume, policy)
+    over = _count_for_bytes(free_to_go, total_bytes, policy.max_bytes)
+    rested = last_step_mono_s is None or now.mono_s - last_step_mono_s >= CLOCK_REST_S
+    aged = _count_for_age(free_to_go, kept, policy.max_age_s, now.wall) if clock_synchronized and rested else 0
+    limited = min(max(over, aged), _count_in_share(free_to_go, total_bytes))
+    count = max(floor or 0, limited)
+    inodes = volume.free_bytes >= policy.floor_bytes(volume.total_bytes)
+    reasons = [
+        (floor or 0, Reason.MIN_FREE_INODES if inodes else Reason.MIN_FREE),
+        (over, Reason.MAX_BYTES),
+        (aged, Reason.MAX_AGE),
+    ]
+    if floor is None:
+        count, reasons[0] = len(free_to_go), (len(free_to_go), reasons[0][1])
+    return RetentionPlan(
+        removals=tuple(
+            Removal(candidate.path, candidate.size_bytes, next(reason for limit, reason in reasons if place < limit))
+            for place, candidate in enumerate(free_to_go[:count])
+        ),
+        below_floor=below,
+        exhausted=floor is None,
+    )
+
+
+def _count_for_floor(free_to_go: list[Candidate], volume: VolumeState, policy: Policy) -> int | None:
+    """How many have to go until the floor is reached; None when all are not enough."""
+    lacking_bytes = policy.floor_bytes(volume.total_bytes) - volume.free_bytes
+    lacking_inodes = MIN_FREE_INODES - volume.free_inodes if volume.free_inodes is not None else 0
+    for count, candidate in enumerate(free_to_go):
+        if lacking_bytes <= 0 and lacking_inodes <= count:
+            return count
+        lacking_bytes -= candidate.size_bytes
+    return len(free_to_go) if lacking_bytes <= 0 and lacking_inodes <= len(free_to_go) else None
+
+
+def _count_for_bytes(free_to_go: list[Candidate], total_bytes: int, max_bytes: int | None) -> int:
+    if max_bytes is None:
+        return 0
+    for count, candidate in enumerate(free_to_go):
+        if total_bytes <= max_bytes:
+            return count
+        total_bytes -= candidate.size_bytes
+    return len(free_to_go)
+
+
+def _count_for_age(free_to_go: list[Candidate], kept: list[Candidate], max_age_s: float | None, wall: datetime) -> int:
+    """How many were recorded no later than the newest well-dated segment that is too old."""
+    if max_age_s is None:
+        return 0
+    try:
+        limit = wall - timedelta(seconds=max_age_s)
+    except OverflowError:
+        return 0
+    too_old = [candidate.order for candidate in kept if candidate.dated and candidate.ended_at < limit]
+    if not too_old:
+        return 0
+    newest = too_old[-1]
+    return sum(candidate.order <= newest for candidate in free_to_go)
+
+
+def _count_in_share(free_to_go: list[Candidate], total_bytes: int) -> int:
+    """How many fit into what one pass may take: at least one."""
+    allowed = total_bytes * PASS_SHARE
+    for count, candidate in enumerate(free_to_go):
+        allowed -= candidate.size_bytes
+        if allowed < 0:
+            return max(1, count)
+    return len(free_to_go)

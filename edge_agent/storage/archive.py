@@ -1,0 +1,267 @@
+"""The archive: what was recorded, under dated names. The only place that gives such names, and that takes them away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from edge_agent.core.model import Code, Profile, Segment
+from edge_agent.core.retention import Candidate
+from edge_agent.core.segments import (
+    clip_path,
+    is_archive_path,
+    lock_path,
+    parse_segment_path,
+    segment_path,
+    snapshot_path,
+    thumbnail_path,
+)
+from edge_agent.storage.catalog import Catalog, Reconciled
+from edge_agent.storage.commit import Sealed, describe, place, seal
+from edge_agent.storage.durable import sync_folder
+from edge_agent.storage.errors import storage_errors
+from edge_agent.storage.index import Filter, Page, Usage
+from edge_agent.storage.locks import LockOutcome, LockWindow, LockWindows, write_lock
+from edge_agent.storage.scan import read_lock
+from edge_agent.storage.scratch import Scratch
+from edge_agent.storage.spool import SCRATCH_NAME, SpooledSegment, SpoolRun
+from edge_agent.storage.tree import open_regular, opened_folder, unlink_if_there
+
+WINDOWS_NAME = "lock-windows.json"
+
+
+class Deleted(StrEnum):
+    """How a deletion ended."""
+
+    DELETED = "deleted"
+    NOT_FOUND = "not_found"
+    LOCKED = "locked"
+
+
+class Archive:
+    """The segments, snapshots and clips below `root`; what it has to remember beside them is in `state_dir`.
+
+    Call `reconcile` before anything else. Methods raise `StorageError` when the disk fails. Paths are relative to the
+    root, with slashes. Instants are aware.
+    """
+
+    def __init__(self, root: Path, state_dir: Path) -> None:
+        self._root = root.absolute()
+        self._state_dir = state_dir.absolute()
+        self._windows = LockWindows(self._state_dir / WINDOWS_NAME)
+        self._catalog = Catalog(self._root, self._state_dir)
+        self._scratch = Scratch(self._root, self._root / "spool" / SCRATCH_NAME)
+
+    def close(self) -> None:
+        self._catalog.close()
+
+    def reconcile(self) -> Reconciled:
+        """Agree with the tree, finish lock commands that a crash cut short, and clear the scratch folder."""
+        with storage_errors("read", self._root):
+            self._scratch.clear()
+            found = self._catalog.reconcile()
+        for window in self._windows.windows:
+            for segment in self.window(None, window.start, window.end):
+                if not segment.locked:
+                    self._lock_if_wanted(segment)
+        return found
+
+    def commit(
+        self, run: SpoolRun, spooled: SpooledSegment, *, clock_synchronized: bool | None = None
+    ) -> Segment | None:
+        """Store a closed segment under its dated name; None, and the file is gone, when nothing in it plays.
+
+        Can be repeated after a `StorageError` and after a crash at any instant. `clock_synchronized` says whether the
+        run's wall start can be trusted. Where a lock command asked for this footage, the segment is returned locked.
+        """
+        previous_end_s = self._previous_end_s(run, spooled.index)
+        with storage_errors("store", spooled.path):
+            sealed = seal(
+                spooled.path,
+                lambda whole: describe(run.record, spooled, whole, previous_end_s, clock_synchronized),
+            )
+            if sealed is None:
+                unlink_if_there(spooled.path)
+                sync_folder(run.directory)
+                return None
+            path = place(self._root, spooled.path, lambda serial: _name(sealed, serial))
+        segment = self._lock_if_wanted(self._catalog.enter(str(path), sealed))
+        with storage_errors("write", self._state_dir):
+            self._windows.forget_before(segment.started_at)
+        return segment
+
+    def page(self, wanted: Filter, limit: int = 100, cursor: str | None = None) -> Page:
+        """Up to `limit` segments, newest first. Raises `ValueError` for a cursor that no page gave.
+
+        Segments that were deleted by hand are left out and forgotten, so that a page may be short; `next_cursor` alone
+        tells the end.
+        """
+        page = self._catalog.ask(lambda index: index.page(wanted, limit, cursor))
+        return replace(page, segments=self._existing(page.segments))
+
+    def window(self, camera: str | None, start: datetime | None, end: datetime | None) -> tuple[Segment, ...]:
+        """Segments that overlap the window, oldest first. None means all cameras, or no bound on that side."""
+        wanted = Filter(camera=camera, start=start, end=end)
+        return self._existing(self._catalog.ask(lambda index: index.window(wanted)))
+
+    def usage(self) -> Usage:
+        """Totals over all segments."""
+        return self._catalog.ask(lambda index: index.usage())
+
+    def newest_sequence(self) -> int:
+        """The highest run sequence in the archive: the next run's must be above it, even when the state was lost."""
+        return self._catalog.ask(lambda index: index.newest_sequence())
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Every segment as retention sees it, oldest first."""
+        for segment, order, dated in self._catalog.ask(lambda index: list(index.in_order())):
+            yield Candidate(
+                path=segment.path,
+                order=order,
+                size_bytes=segment.size_bytes,
+                ended_at=_end(segment),
+                locked=segment.locked,
+                dated=dated,
+            )
+
+    def find(self, path: str) -> Segment | None:
+        """The stored segment at this path."""
+        return self._catalog.find(path)
+
+    def open(self, path: str) -> int | None:
+        """A descriptor for reading a segment, thumbnail, snapshot or clip; None where there is none.
+
+        The caller closes it. Follows no link. What is open can be read to its end even if it is deleted meanwhile.
+        """
+        name = PurePosixPath(path)
+        segment = str(name.with_suffix(".mp4")) if is_archive_path(path) else ""
+        if not segment or (parse_segment_path(segment) and self.find(segment) is None):
+            return None
+        with storage_errors("open", path):
+            try:
+                with opened_folder(self._root, name.parent) as folder:
+                    return open_regular(name.name, folder)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def delete(self, path: str) -> Deleted:
+        """Delete a segment with its thumbnail, and its folders when they are empty then; never a locked one."""
+        if self.find(path) is None:
+            return Deleted.NOT_FOUND
+        name = PurePosixPath(path)
+        label = read_lock(self._root, lock_path(name))
+        if label is not None:
+            self._catalog.ask(lambda index: index.set_lock(path, label, 0))
+            return Deleted.LOCKED
+        with storage_errors("delete", path):
+            with opened_folder(self._root, name.parent) as folder:
+                unlink_if_there(thumbnail_path(name).name, folder)
+                unlink_if_there(name.name, folder)
+            for parent in list(name.parents)[:-1]:
+                with suppress(OSError):  # not empty
+                    (self._root / parent).rmdir()
+        self._catalog.ask(lambda index: index.remove(path))
+        return Deleted.DELETED
+
+    def lock(self, window: LockWindow, recording_since: datetime | None = None) -> LockOutcome:
+        """Protect the footage of a window on all cameras, as far as the window's quota allows.
+
+        `recording_since` is the start of the oldest footage that is not stored yet, None when nothing is being
+        recorded: what the window covers of it, or of the time to come, is locked when it is stored.
+        """
+        found = self.window(None, window.start, window.end)
+        fresh = [segment for segment in found if not segment.locked]
+        total = self._locked_bytes() + sum(segment.size_bytes for segment in fresh)
+        pending = window.end is None or window.end > min(window.locked_at, recording_since or window.locked_at)
+        if window.quota_bytes is not None and total > window.quota_bytes:
+            return LockOutcome(Code.LOCK_QUOTA, locked_bytes=total)
+        if not found and not pending:
+            return LockOutcome(Code.NOT_FOUND, locked_bytes=total)
+        with storage_errors("write", self._state_dir):
+            self._windows.add(window)
+        locked = tuple(self._write_lock(segment, window) for segment in fresh)
+        return LockOutcome(Code.OK, locked, len(found) - len(fresh), pending, total)
+
+    def unlock(
+        self, label: str | None = None, start: datetime | None = None, end: datetime | None = None
+    ) -> tuple[Segment, ...]:
+        """Release what is locked under `label` (None: under any) within the window; those segments, oldest first.
+
+        Footage to come under that label is no longer locked either.
+        """
+        with storage_errors("write", self._state_dir):
+            self._windows.withdraw(label, start, end)
+        held = self._catalog.ask(lambda index: index.window(Filter(start=start, end=end, locked=True)))
+        return tuple(self._remove_lock(one) for one in held if label is None or one.lock_label == label)
+
+    def store_snapshot(self, camera: str, at: datetime, jpeg: bytes) -> str:
+        """Store a picture, synced; its path."""
+        with storage_errors("store a snapshot in", self._root):
+            path = self._scratch.write(jpeg, "jpg")
+            return str(self._scratch.keep(path, lambda serial: snapshot_path(camera, at, serial)))
+
+    def store_thumbnail(self, segment: str, jpeg: bytes) -> str:
+        """Store a segment's thumbnail in place of an older one; its path."""
+        name = thumbnail_path(PurePosixPath(segment))
+        with storage_errors("store", name):
+            self._scratch.replace(self._scratch.write(jpeg, "jpg"), name)
+        return str(name)
+
+    def new_clip(self) -> Path:
+        """Where to write a clip; `store_clip` it when it is complete."""
+        with storage_errors("create", self._root):
+            return self._scratch.new_path("mp4")
+
+    def store_clip(self, written: Path, camera: str, start: datetime, end: datetime) -> str:
+        """Sync a written clip and give it its name; its path."""
+        with storage_errors("store", written):
+            return str(self._scratch.keep(written, lambda serial: clip_path(camera, start, end, serial)))
+
+    def _existing(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        return tuple(segment for segment in segments if self._catalog.still_there(segment.path))
+
+    def _previous_end_s(self, run: SpoolRun, index: int) -> float | None:
+        first = run.record.first_frame or run.record.spawned
+        before = self._catalog.ask(lambda cache: cache.of_run(run.record.run.run_id, index - 1))
+        return (_end(before) - first.wall).total_seconds() if before else None
+
+    def _locked_bytes(self) -> int:
+        return self._catalog.ask(lambda index: index.locked_bytes())
+
+    def _lock_if_wanted(self, segment: Segment) -> Segment:
+        window = self._windows.covering(segment)
+        if window is None or segment.locked:
+            return segment
+        if window.quota_bytes is not None and self._locked_bytes() + segment.size_bytes > window.quota_bytes:
+            return segment
+        return self._write_lock(segment, window)
+
+    def _write_lock(self, segment: Segment, window: LockWindow) -> Segment:
+        name = lock_path(PurePosixPath(segment.path))
+        with storage_errors("lock", segment.path), opened_folder(self._root, name.parent) as folder:
+            inode = write_lock(folder, name.name, window.label, window.locked_at)
+        self._catalog.ask(lambda index: index.set_lock(segment.path, window.label, inode))
+        return replace(segment, lock_label=window.label)
+
+    def _remove_lock(self, segment: Segment) -> Segment:
+        name = lock_path(PurePosixPath(segment.path))
+        with storage_errors("unlock", segment.path), opened_folder(self._root, name.parent) as folder:
+            unlink_if_there(name.name, folder)
+        self._catalog.ask(lambda index: index.set_lock(segment.path, None, 0))
+        return replace(segment, lock_label=None)
+
+
+def _name(sealed: Sealed, serial: int) -> PurePosixPath:
+    facts = sealed.metadata
+    return segment_path(facts.camera, Profile(facts.width, facts.height, facts.fps), facts.started_at, serial)
+
+
+def _end(segment: Segment) -> datetime:
+    try:
+        return segment.started_at + timedelta(seconds=segment.duration_s)
+    except OverflowError:
+        return segment.started_at

@@ -1,0 +1,148 @@
+"""The catalog: the archive's tree as its cache shows it, corrected wherever the tree turns out to differ."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from edge_agent.core.model import Segment
+from edge_agent.core.segments import lock_path
+from edge_agent.storage.commit import Sealed
+from edge_agent.storage.durable import make_folder
+from edge_agent.storage.index import Difference, Index
+from edge_agent.storage.scan import TreeScan, read_lock, read_segment
+
+T = TypeVar("T")
+
+INDEX_NAME = "archive-index.sqlite"
+_GROUP = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a scan of the tree found.
+
+    `segments` counts all, `entered` and `gone` the differences from the cache. `strangers` have a segment's name but
+    are not ours, `unreadable` are folders that could not be read, with the reason.
+    """
+
+    segments: int
+    entered: int
+    gone: int
+    strangers: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+class Catalog:
+    """The cache and the means to rebuild it.
+
+    A cache that fails is replaced: by a new file, or where the state directory cannot be written by one in memory.
+    """
+
+    def __init__(self, root: Path, state_dir: Path) -> None:
+        self._root = root
+        self._path = state_dir / INDEX_NAME
+        self._index = self._opened()
+
+    def close(self) -> None:
+        self._index.close()
+
+    def ask(self, question: Callable[[Index], T]) -> T:
+        """Put a question, or a change, to the cache; if the cache is broken, to a new one built from the tree."""
+        try:
+            return question(self._index)
+        except sqlite3.Error:
+            self._index.close()
+            self._discard()
+            self._index = self._opened()
+            self._scan()
+            return question(self._index)
+
+    def reconcile(self) -> Reconciled:
+        """Make the cache agree with the tree: stats every segment, opens those that the cache does not know."""
+        return self.ask(lambda _: self._scan())
+
+    def enter(self, path: str, sealed: Sealed) -> Segment:
+        """Note a segment that was stored under `path`, as locked as an earlier try left it."""
+        label = read_lock(self._root, lock_path(PurePosixPath(path)))
+
+        def put(index: Index) -> Segment:
+            index.put(path, sealed.metadata, sealed.size_bytes, sealed.mtime_ns)
+            index.set_lock(path, label, 0)
+            segment = index.find(path)
+            assert segment is not None  # noqa: S101 (was put just now)
+            return segment
+
+        return self.ask(put)
+
+    def find(self, path: str) -> Segment | None:
+        """The segment at this path, if it is still on the disk."""
+        segment = self.ask(lambda index: index.find(path))
+        return segment if segment and self.still_there(path) else None
+
+    def still_there(self, path: str) -> bool:
+        """Whether a segment's file exists; one that was deleted by hand is forgotten."""
+        if os.path.lexists(self._root / path):
+            return True
+        self.ask(lambda index: index.remove(path))
+        return False
+
+    def _scan(self) -> Reconciled:
+        scan, index = TreeScan(self._root), self._index
+        difference = index.compare(scan.segments(), scan.each_lock())
+        strangers = self._apply(difference)
+        for path, inode in index.locks_to_read():
+            label = read_lock(self._root, lock_path(PurePosixPath(path))) if inode else None
+            index.set_lock(path, label, inode if label is not None else 0)
+        return Reconciled(
+            segments=index.count(),
+            entered=len(difference.changed) - len(strangers),
+            gone=len(difference.gone),
+            strangers=tuple(strangers),
+            unreadable=tuple(scan.unreadable),
+        )
+
+    def _apply(self, difference: Difference) -> list[str]:
+        """Bring the differences into the cache; returns the paths that are not ours."""
+        strangers: list[str] = []
+        for start in range(0, len(difference.gone), _GROUP):
+            with self._index.group():
+                for path in difference.gone[start : start + _GROUP]:
+                    self._index.remove(path)
+        for start in range(0, len(difference.changed), _GROUP):
+            with self._index.group():
+                for path in difference.changed[start : start + _GROUP]:
+                    sealed = self._read(path)
+                    if sealed is None:
+                        strangers.append(path)
+                        self._index.remove(path)
+                    else:
+                        self._index.put(path, sealed.metadata, sealed.size_bytes, sealed.mtime_ns)
+        return strangers
+
+    def _read(self, path: str) -> Sealed | None:
+        try:
+            return read_segment(self._root, path)
+        except OSError:
+            return None
+
+    def _opened(self) -> Index:
+        try:
+            make_folder(self._path.parent)
+            return Index(self._path)
+        except (sqlite3.Error, OSError):
+            self._discard()
+        try:
+            return Index(self._path)
+        except sqlite3.Error:
+            return Index(None)
+
+    def _discard(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                self._path.with_name(self._path.name + suffix).unlink()

@@ -1,0 +1,130 @@
+"""Making the segments that a recorder is writing survive a power cut, and measuring how much of them plays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge_agent.core.model import Now
+from edge_agent.core.segments import start_offset_s
+from edge_agent.storage.durable import sync_data, sync_folder
+from edge_agent.storage.fmp4 import Walk, walk
+from edge_agent.storage.tree import open_regular, reader_of
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What is safe on disk.
+
+    `verified_s` counts seconds of footage since the run's first frame that are synced and playable, across segments; it
+    never shrinks. `sync_ms` is what the slowest fdatasync took, 0 when there was nothing to sync. `whole_bytes` is the
+    playable length of the newest segment.
+    """
+
+    verified_s: float
+    sync_ms: float
+    whole_bytes: int = 0
+
+
+class Spooled(Protocol):
+    """What is needed to know of a segment file in the spool; `spool.SpooledSegment` is one."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def list_start_s(self) -> float | None: ...
+    @property
+    def absent(self) -> Now | None: ...
+    @property
+    def seen(self) -> Now | None: ...
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A segment file under our own descriptor. It stays open: a write error is told once to each open descriptor."""
+
+    descriptor: int
+    offset_s: float
+    found: Walk
+    synced_bytes: int = -1
+
+
+class OpenSegments:
+    """The uncommitted segments of one run that were written since the last sync."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._watched: dict[int, _Watched] = {}
+        self._verified_s = 0.0
+        self._newest = -1
+
+    def sync(self, segments: Sequence[Spooled], first_frame: Now | None, last_look: Now | None) -> Synced:
+        """Sync every segment from the newest of the last sync on, oldest first, and walk what was synced.
+
+        `segments` are oldest first. `first_frame` None means that the run's first frame is not dated yet: then offsets
+        come from the segment list alone. Raises `OSError`.
+        """
+        slowest_ms, whole_bytes = 0.0, 0
+        due = [segment for segment in segments if segment.index >= self._newest]
+        if any(segment.index not in self._watched for segment in due):
+            sync_folder(self._directory)
+        for segment in due:
+            watched = self._watched.get(segment.index) or self._watch(segment, first_frame)
+            if watched is None:
+                continue
+            slowest_ms = max(slowest_ms, _sync(watched))
+            whole_bytes = watched.found.media_end
+            self._verify(watched, first_frame, last_look)
+            self._newest = segment.index
+        for index in [index for index in self._watched if index < self._newest]:
+            os.close(self._watched.pop(index).descriptor)
+        return Synced(self._verified_s, slowest_ms, whole_bytes)
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        while self._watched:
+            os.close(self._watched.popitem()[1].descriptor)
+
+    def _watch(self, segment: Spooled, first_frame: Now | None) -> _Watched | None:
+        try:
+            descriptor = open_regular(segment.path)
+        except FileNotFoundError:
+            return None  # committed since the look
+        previous = self._watched.get(segment.index - 1)
+        offset_s = start_offset_s(
+            segment.list_start_s,
+            previous.offset_s + previous.found.duration_s if previous else (0.0 if segment.index == 0 else None),
+            _since(first_frame, segment.absent),
+            _since(first_frame, segment.seen),
+        )
+        self._watched[segment.index] = watched = _Watched(descriptor, offset_s, Walk())
+        return watched
+
+    def _verify(self, watched: _Watched, first_frame: Now | None, last_look: Now | None) -> None:
+        if not watched.found.playable:
+            return
+        until_s = watched.offset_s + watched.found.duration_s
+        looked_s = _since(first_frame, last_look)
+        if looked_s is not None:
+            until_s = min(until_s, looked_s)  # a stepped clock stretches the stream, never the time that passed
+        self._verified_s = max(self._verified_s, until_s)
+
+
+def _sync(watched: _Watched) -> float:
+    """Sync and walk what was there before the sync began; milliseconds, 0 when nothing was added."""
+    size = os.fstat(watched.descriptor).st_size
+    if size == watched.synced_bytes:
+        return 0.0
+    took_ms = sync_data(watched.descriptor)
+    watched.synced_bytes = size
+    watched.found = walk(reader_of(watched.descriptor), size, watched.found)
+    return took_ms
+
+
+def _since(first_frame: Now | None, at: Now | None) -> float | None:
+    return at.mono_s - first_frame.mono_s if first_frame and at else None

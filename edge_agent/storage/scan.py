@@ -1,0 +1,100 @@
+"""Reading the archive's directory tree: what lies where, without opening any segment that is known already."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from edge_agent.core.model import Profile
+from edge_agent.core.segments import parse_segment_path, segment_path
+from edge_agent.storage.commit import Sealed
+from edge_agent.storage.locks import lock_label
+from edge_agent.storage.metadata import read_box
+from edge_agent.storage.tree import opened, opened_folder, reader_of
+
+_MAX_LOCK_BYTES = 4096
+_SIZE = re.compile(r"\d+x\d+", re.ASCII)
+
+
+class TreeScan:
+    """One pass over the tree. Consume `segments` first: it fills the rest."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._locks: list[tuple[str, int]] = []
+        self.unreadable: list[str] = []
+        """Folders that the disk would not show, with the reason."""
+
+    def segments(self) -> Iterator[tuple[str, int, int]]:
+        """Path, size and mtime in nanoseconds of every regular file with a segment's name."""
+        for size in self._folders(PurePosixPath()):
+            if _SIZE.fullmatch(size) is None:
+                continue
+            for camera in self._folders(PurePosixPath(size)):
+                yield from self._segments_in(PurePosixPath(size, camera))
+
+    def each_lock(self) -> Iterator[tuple[str, int]]:
+        """Path of each segment that has a `.lock` file, with that file's inode; read when first asked."""
+        yield from self._locks
+
+    def _folders(self, parent: PurePosixPath) -> list[str]:
+        try:
+            with opened_folder(self._root, parent) as descriptor, os.scandir(descriptor) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError as error:
+            self.unreadable.append(f"{parent}: {error.strerror}")
+            return []
+
+    def _segments_in(self, folder: PurePosixPath) -> Iterator[tuple[str, int, int]]:
+        try:
+            with opened_folder(self._root, folder) as descriptor, os.scandir(descriptor) as entries:
+                for entry in entries:
+                    yield from self._entry(f"{folder}/{entry.name}", entry)
+        except OSError as error:
+            self.unreadable.append(f"{folder}: {error.strerror}")
+
+    def _entry(self, path: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, int, int]]:
+        stem, _, kind = path.rpartition(".")
+        if kind not in {"mp4", "lock"} or parse_segment_path(f"{stem}.mp4") is None:
+            return
+        if not entry.is_file(follow_symlinks=False):
+            return
+        if kind == "lock":
+            self._locks.append((f"{stem}.mp4", entry.inode()))
+            return
+        try:
+            facts = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return  # deleted by hand since the scan began
+        yield path, facts.st_size, facts.st_mtime_ns
+
+
+def read_segment(root: Path, path: str) -> Sealed | None:
+    """What a stored segment says of itself; None when it is not ours.
+
+    A copy under another name is not ours either: the name has to follow from the description. Raises `OSError`.
+    """
+    name = parse_segment_path(path)
+    if name is None:
+        return None
+    place = PurePosixPath(path)
+    with opened_folder(root, place.parent) as folder, opened(place.name, folder) as descriptor:
+        facts = os.fstat(descriptor)
+        metadata = read_box(reader_of(descriptor), facts.st_size)
+    if metadata is None:
+        return None
+    profile = Profile(metadata.width, metadata.height, metadata.fps)
+    if segment_path(metadata.camera, profile, metadata.started_at, name.serial) != place:
+        return None
+    return Sealed(metadata, facts.st_size, facts.st_mtime_ns)
+
+
+def read_lock(root: Path, path: PurePosixPath) -> str | None:
+    """The label in a `.lock` file; None when there is no such file, empty when it holds no label."""
+    try:
+        with opened_folder(root, path.parent) as folder, opened(path.name, folder) as descriptor:
+            return lock_label(os.read(descriptor, _MAX_LOCK_BYTES))
+    except OSError:
+        return None

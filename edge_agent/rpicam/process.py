@@ -175,8 +175,8 @@ def spawn(
     """Start `argv` in a session of its own, without stdin and core dumps; its stderr is appended to `stderr_path`.
 
     `stdout` is a descriptor, which stays the caller's to close, or None for /dev/null. The call blocks until
-    the program is loaded: 0.3 ms from an agent of 45 MB, longer when a slow card has to read the program. Raises
-    `SpawnFailed`.
+    the program is loaded: 0.3 ms from an agent of 45 MB, longer when a slow card has to read the program. It needs
+    no event loop, so that it may run in a thread. Raises `SpawnFailed`.
     """
     with ExitStack() as undo:
         try:

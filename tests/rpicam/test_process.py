@@ -199,6 +199,13 @@ async def test_stderr_is_appended_to_the_file(tmp_path: Path) -> None:
     assert stderr_tail(program.stderr_path) == ["before", "ready"]
 
 
+async def test_a_program_may_be_spawned_in_a_thread(tmp_path: Path) -> None:
+    process = await asyncio.to_thread(
+        spawn, ["/bin/sleep", "600"], env={}, stdout=None, stderr_path=tmp_path / "err", boot_id=BOOT
+    )
+    assert await process.stop(PATIENT) == Exit(-2, signal.SIGINT)
+
+
 async def test_output_that_nobody_wants_goes_nowhere(tmp_path: Path) -> None:
     process = spawn(
         ["sh", "-c", "echo $(readlink /proc/$$/fd/1) >&2"],
@@ -365,6 +372,20 @@ def test_running_out_of_descriptors_leaves_nothing_behind(tmp_path: Path) -> Non
             process.release()
         assert {child.pid for child in psutil.Process().children()} == children
     assert outcomes == {True, None}
+
+
+def test_a_program_that_cannot_be_held_is_ended_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def exhausted(pid: int) -> int:
+        started.append(pid)
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", exhausted)
+    with pytest.raises(SpawnFailed) as caught:
+        spawn(["/bin/sleep", "600"], env={}, stdout=None, stderr_path=tmp_path / "err", boot_id=BOOT)
+    assert caught.value.transient
+    assert is_reaped(started[0])
 
 
 async def test_a_process_that_outlives_sigkill_is_reported(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ _MARKERS = frozenset({0x01, *range(0xC0, 0xD8), *range(_EOI, 0x100)})
 """What may follow FF where a marker is due: 02 to BF are reserved, and an SOI begins another image."""
 
 
-class FrameTooLarge(Exception):  # noqa: N818  # says what it is
+class FrameTooLarge(Exception):
     """No EOI within `limit_bytes` of an SOI: not a JPEG, or not one of ours.
 
     `completed` are the JPEGs that the same call had found before it, which would otherwise be lost.

@@ -53,7 +53,7 @@ def absolute_path(path: Path, base: Path) -> Path:
 def topic(text: str) -> str:
     """One or more topic levels."""
     if re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", text) is None:
-        raise ValueError("must be topic levels of A-Z a-z 0-9 _ . - with single slashes between them")
+        raise ValueError("must be topic levels of A-Z a-z 0-9 _ . - with single slashes between")
     return text
 
 

@@ -69,7 +69,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_the_key_the_value_and_wha
                 "modes.n.fps = 1.5: must be a whole number",
                 "modes.n.width = 641: must be a multiple of 2",
                 "mqtt.port = 65536: must be at most 65535",
-                'mqtt.base_topic = "/blackbox": must be topic levels of A-Z a-z 0-9 _ . - with single slashes between them',
+                'mqtt.base_topic = "/blackbox": must be topic levels of A-Z a-z 0-9 _ . - with single slashes between',
                 "mqtt.protocol = \"4\": must be '5' or '3.1.1'",
                 "web = 3: must be a table",
                 "live.quality = 0: must be at least 1",

@@ -6,7 +6,9 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import av
@@ -15,6 +17,10 @@ NICENESS = 10
 """Far enough behind the recorder (0) that a busy machine drops pictures of viewers, not of recordings."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+STDOUT = "-"
+"""The output that is no file."""
 
 
 class Failed(Exception):
@@ -39,3 +45,37 @@ def run(work: Callable[[], None]) -> NoReturn:
         print(error, file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to; what is there at the end is synced and takes the name, whole or not at all.
+
+    A process that is killed leaves `.NAME.PID.part` behind.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        _sync(part)
+        part.replace(path)
+        _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync(place: Path) -> None:
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def deliver(data: bytes, output: str) -> None:
+    """Write `data` to stdout or to a file, which appears whole or not at all."""
+    if output == STDOUT:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with whole_file(Path(output)) as part:
+        part.write_bytes(data)

@@ -103,6 +103,12 @@ def is_below_floor(volume: VolumeState, policy: Policy) -> bool:
     return lacks_inodes or volume.free_bytes < policy.floor_bytes(volume.total_bytes)
 
 
+def lock_quota_bytes(volume: VolumeState, policy: Policy, lock_quota_percent: float) -> int:
+    """How much locks may hold: a share of what the archive may hold at most, which is the volume if nothing is set."""
+    allowance = volume.total_bytes if policy.max_bytes is None else min(policy.max_bytes, volume.total_bytes)
+    return int(allowance * lock_quota_percent / 100)
+
+
 def plan(
     segments: Iterable[Candidate],
     volume: VolumeState,

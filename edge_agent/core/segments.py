@@ -29,10 +29,10 @@ _CLIP = re.compile(
 _RUN_ID = re.compile(rf"(?P<stamp>{_STAMP})-(?P<sequence>\d{{6,12}})-(?P<camera>{NAME_PATTERN})", re.ASCII)
 
 DISTRUST_S = 2.0
-"""How far a stream offset may lie outside what the monotonic clock witnessed before it is no longer believed.
+"""How far the stream's clock may be ahead of the monotonic one before it is no longer believed.
 
-rpicam-vid from 1.8 on stamps frames from the wall clock, so a step stretches the stream by as much. Looks at the spool
-are one second apart and a stalled disk delays them; frames wait in the recorder's queue meanwhile.
+rpicam-vid from 1.8 on stamps frames from the wall clock, so a forward step stretches the stream by as much (a backward
+step ends the recorder). The stream may be behind: frames wait in the recorder's queue while the disk stalls.
 """
 
 
@@ -117,29 +117,19 @@ def parse_run_id(run_id: str) -> RunName | None:
     return RunName(run_id, started_at, int(match["sequence"]), match["camera"])
 
 
-def start_offset_s(
-    list_start_s: float | None,
-    previous_end_s: float | None,
-    absent_s: float | None,
-    seen_s: float | None,
-) -> float:
-    """Seconds from a run's first frame to a segment's first frame.
+def start_offset_s(list_start_s: float | None, previous_end_s: float | None, seen_s: float | None) -> float:
+    """Seconds from a run's first frame to a segment's first frame; all arguments count from there, None if unknown.
 
     `list_start_s` is the stream offset of the recorder's segment list, `previous_end_s` the end of the segment before:
-    either is exact while the frames' clock is steady. `absent_s` and `seen_s` bracket the creation of the segment's
-    file on the monotonic clock: the last look without it and the first look with it. All count from the first frame;
-    None means unknown. The first offset that the bracket does not contradict by more than `DISTRUST_S` is believed,
-    else the bound that it violates.
+    either is exact while the frames' clock is steady. `seen_s` is when a live agent first saw the segment's file, on
+    the monotonic clock: it cannot have begun later. The first offset that this does not contradict by more than
+    `DISTRUST_S` is believed, else `seen_s` itself.
     """
-    earliest = max(0.0, absent_s) if absent_s is not None else 0.0
-    latest = max(earliest, seen_s) if seen_s is not None else math.inf
-    offsets = [offset for offset in (list_start_s, previous_end_s) if offset is not None and math.isfinite(offset)]
-    for offset in offsets:
-        if earliest - DISTRUST_S <= offset <= latest + DISTRUST_S:
-            return max(0.0, offset)
-    if offsets:
-        return min(max(offsets[0], earliest), latest)
-    return latest if math.isfinite(latest) else earliest
+    latest_s = math.inf if seen_s is None else max(0.0, seen_s)
+    for offset_s in (list_start_s, previous_end_s):
+        if offset_s is not None and math.isfinite(offset_s) and offset_s <= latest_s + DISTRUST_S:
+            return max(0.0, offset_s)
+    return latest_s if math.isfinite(latest_s) else 0.0
 
 
 def believed_duration_s(media_s: float, offset_s: float, gone_s: float | None) -> float:

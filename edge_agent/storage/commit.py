@@ -82,7 +82,6 @@ def describe(
     offset_s = start_offset_s(
         spooled.list_start_s,
         0.0 if spooled.index == 0 else previous_end_s,
-        spooled.absent.mono_s - first.mono_s if spooled.absent else None,
         spooled.seen.mono_s - first.mono_s if spooled.seen else None,
     )
     gone_s = spooled.gone.mono_s - first.mono_s if spooled.gone else None

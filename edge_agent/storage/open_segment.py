@@ -39,8 +39,6 @@ class Spooled(Protocol):
     @property
     def list_start_s(self) -> float | None: ...
     @property
-    def absent(self) -> Now | None: ...
-    @property
     def seen(self) -> Now | None: ...
 
 
@@ -99,7 +97,6 @@ class OpenSegments:
         offset_s = start_offset_s(
             segment.list_start_s,
             previous.offset_s + previous.found.duration_s if previous else (0.0 if segment.index == 0 else None),
-            _since(first_frame, segment.absent),
             _since(first_frame, segment.seen),
         )
         self._watched[segment.index] = watched = _Watched(descriptor, offset_s, Walk())

@@ -38,16 +38,15 @@ RECOVERED_MODE = "recovered"
 class SpooledSegment:
     """A segment file in the spool.
 
-    `list_start_s` and `list_end_s` are seconds of the stream, None while unknown. `absent` is the last look without the
-    file, `seen` the first with it, `gone` the first at which it was closed; None where this agent did not witness it,
-    as for files that it found at its start.
+    `list_start_s` and `list_end_s` are seconds of the stream, None while unknown. `seen` is the first look with the
+    file, `gone` the first at which it was closed; None where this agent did not witness it, as for files that it found
+    at its start.
     """
 
     index: int
     path: Path
     list_start_s: float | None = None
     list_end_s: float | None = None
-    absent: Now | None = None
     seen: Now | None = None
     gone: Now | None = None
 
@@ -182,7 +181,7 @@ class SpoolRun:
         if noted is None:
             noted = SpooledSegment(index, self.directory / f"{index:06d}.mp4")
             if self._witnessed:
-                noted = replace(noted, absent=self._last_look, seen=now)
+                noted = replace(noted, seen=now)
         if not is_open and noted.gone is None and self._witnessed:
             noted = replace(noted, gone=now)
         start, end = self._list.spans.get(index, (None, None))

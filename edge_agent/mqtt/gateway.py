@@ -1,0 +1,335 @@
+"""The house's door to MQTT: commands come in through it, documents and pictures go out.
+
+Joins topics, session and outbox. Documents are JSON-ready dicts; every call returns at once, with or without a broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import shlex
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+from edge_agent.core.model import Now
+from edge_agent.mqtt.claim import OFFLINE, ONLINE, Claim
+from edge_agent.mqtt.endpoint import Endpoint
+from edge_agent.mqtt.intake import FLOOD_ANSWER_S, Intake, RawCommand
+from edge_agent.mqtt.messages import Incoming, Message, Subscription
+from edge_agent.mqtt.session import Session
+from edge_agent.mqtt.topics import (
+    CameraKind,
+    CameraTopic,
+    CommandTopic,
+    DeviceKind,
+    DeviceTopic,
+    GroupTopic,
+    Topic,
+    TopicTree,
+)
+from edge_agent.mqtt.trouble import Trouble
+from edge_agent.mqtt.uplink import Epoch, TellProblem, Uplink
+from edge_agent.wire import encode
+
+log = logging.getLogger(__name__)
+
+GROUP_SPREAD_S = 0.5
+"""Over how long the answers of a group are spread: a thousand must not hit the broker at once."""
+_TELEMETRY_INTERVALS_KEPT = 3
+_GROUP_COMMANDS_REMEMBERED = 64
+_HELD_MAX = 100
+"""Commands that an MQTT 5 broker had kept for us, held until the device id is claimed."""
+_JSON = "application/json"
+_JPEG = "image/jpeg"
+
+
+class _Rank(IntEnum):
+    """The order of the greeting."""
+
+    INFO = 0
+    STATUS = 1
+    TELEMETRY = 2
+    CAMERA = 3
+    DISCOVERY = 4
+    PREVIEW = 5
+    AVAILABILITY = 6
+    SNAPSHOT = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """What the gateway is told once.
+
+    The endpoint comes without a last will. `boot_id` is what the info document says under this key; it has to differ
+    between two starts of an agent. `birth_topic` is where Home Assistant says `online`, None for nowhere.
+    """
+
+    endpoint: Endpoint
+    base_topic: str
+    device: str
+    boot_id: str
+    groups: tuple[str, ...] = ()
+    birth_topic: str | None = None
+    telemetry_interval_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Whom the gateway calls, always on the event loop.
+
+    `submit` takes a command and returns the id under which its answers will come; it may answer at once. `tell` notes
+    a problem by its code, or (with None) that it is over. `on_birth` is called when Home Assistant came up.
+    """
+
+    submit: Callable[[RawCommand], str | None]
+    tell: TellProblem
+    on_birth: Callable[[], None]
+    now: Callable[[], Now]
+
+
+class Gateway:
+    """Make it on the event loop, give it its documents, then await `run` in a task; end it by `stop`.
+
+    It keeps the newest of all state, so that each connection begins with everything the broker has to know. What was
+    handed over before `run` is part of the first greeting.
+    """
+
+    def __init__(self, settings: GatewaySettings, callbacks: Callbacks) -> None:
+        self._settings = settings
+        self._callbacks = callbacks
+        self._loop = asyncio.get_running_loop()
+        self._tree = TopicTree(settings.base_topic)
+        self._image: dict[_Rank, dict[str, Message]] = {rank: {} for rank in _Rank}
+        self._claim = Claim(self._tree, settings.device, settings.boot_id)
+        version_5 = settings.endpoint.version_5
+        self._intake = Intake(self._tree, settings.device, settings.groups, as_published=version_5)
+        self._held: list[Incoming] | None = None
+        self._in_group = False
+        self._group_delays_s: OrderedDict[str, float] = OrderedDict()
+        self._delayed: dict[asyncio.TimerHandle, Message] = {}
+        self._flood_timer: asyncio.TimerHandle | None = None
+        self._retained_told: tuple[str, ...] = ()
+        self._leaving = False
+        availability = self._tree.build(DeviceTopic(settings.device, DeviceKind.AVAILABILITY))
+        self._online = Message(availability, ONLINE, retain=True)
+        self._offline = Message(availability, OFFLINE, retain=True)
+        self._image[_Rank.AVAILABILITY][availability] = self._online
+        spare = f"{settings.endpoint.client_id}-{settings.boot_id[:8]}"
+        # A 3.1.1 broker does not say why it ended a connection: there two agents must never share a client id.
+        own = settings.endpoint.client_id if version_5 else spare
+        self._uplink = Uplink(
+            replace(settings.endpoint, client_id=own, will=self._offline),
+            Epoch(self._open, self._received, self._greeted, lambda: [self._offline]),
+            callbacks.tell,
+            spare_client_id=spare,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether a broker hears what is published now."""
+        return self._uplink.connected
+
+    async def run(self) -> None:
+        """Keep connected until `stop`. Broker troubles never end it; they are told as problems."""
+        await self._uplink.run()
+
+    async def stop(self) -> None:
+        """Send what is left, say `offline` and end `run`, all within about 3 s."""
+        self._leaving = True
+        for handle, message in self._delayed.items():
+            handle.cancel()
+            self._uplink.send_fact(message)
+        self._delayed.clear()
+        if self._flood_timer is not None:
+            self._flood_timer.cancel()
+        await self._uplink.stop()
+
+    # ---- documents
+
+    def info(self, document: Mapping[str, Any]) -> None:
+        self._document(_Rank.INFO, DeviceKind.INFO, document)
+
+    def status(self, document: Mapping[str, Any]) -> None:
+        self._document(_Rank.STATUS, DeviceKind.STATUS, document)
+
+    def telemetry(self, document: Mapping[str, Any]) -> None:
+        expiry_s = max(1, round(_TELEMETRY_INTERVALS_KEPT * self._settings.telemetry_interval_s))
+        self._document(_Rank.TELEMETRY, DeviceKind.TELEMETRY, document, qos=0, expiry_s=expiry_s)
+
+    def event(self, document: Mapping[str, Any]) -> None:
+        """Publish one thing that happened, late if need be."""
+        topic = self._tree.build(DeviceTopic(self._settings.device, DeviceKind.EVENT))
+        self._uplink.send_fact(Message(topic, encode(document), content_type=_JSON))
+
+    def result(
+        self, document: Mapping[str, Any], *, reply_to: str | None = None, correlation: bytes | None = None
+    ) -> None:
+        """Publish an answer, also to the command's response topic. Answers to a group command come spread."""
+        topic = self._tree.build(DeviceTopic(self._settings.device, DeviceKind.RESULT))
+        message = Message(topic, encode(document), content_type=_JSON, correlation=correlation)
+        messages = [message]
+        if reply_to is not None and reply_to != topic and self._may_answer_on(reply_to):
+            messages.append(replace(message, topic=reply_to))
+        delay_s = self._spread_s(str(document.get("id")))
+        for one in messages:
+            if delay_s is None:
+                self._uplink.send_fact(one)
+            else:
+                self._send_later(one, delay_s)
+
+    def camera_availability(self, camera: str, online: bool) -> None:
+        """Say whether a camera itself is there."""
+        payload = ONLINE if online else OFFLINE
+        self._state(_Rank.CAMERA, CameraTopic(self._settings.device, camera, CameraKind.AVAILABILITY), payload)
+
+    def preview(self, camera: str, jpeg: bytes) -> None:
+        """Publish a small picture; the newest of each camera also follows discovery on every connect."""
+        topic = CameraTopic(self._settings.device, camera, CameraKind.PREVIEW)
+        self._state(_Rank.PREVIEW, topic, jpeg, qos=0, retain=False, content_type=_JPEG)
+
+    def snapshot(self, camera: str, jpeg: bytes) -> None:
+        """Publish the last snapshot of a camera."""
+        topic = CameraTopic(self._settings.device, camera, CameraKind.SNAPSHOT)
+        self._state(_Rank.SNAPSHOT, topic, jpeg, qos=0, content_type=_JPEG)
+
+    def discovery(self, topic: str, payload: Mapping[str, Any] | None) -> None:
+        """Publish a retained discovery document on a topic of Home Assistant's; None removes it there."""
+        data = b"" if payload is None else encode(payload)
+        self._put(_Rank.DISCOVERY, Message(topic, data, retain=True, content_type=None if payload is None else _JSON))
+
+    def announce(self) -> None:
+        """Publish everything again, in the order of a greeting."""
+        for message in self._greeting():
+            self._uplink.send_state(message)
+
+    def _document(self, rank: _Rank, kind: DeviceKind, document: Mapping[str, Any], **options: Any) -> None:
+        topic = DeviceTopic(self._settings.device, kind)
+        self._state(rank, topic, encode(document), content_type=_JSON, **options)
+
+    def _state(self, rank: _Rank, topic: Topic, payload: bytes, **options: Any) -> None:
+        self._put(rank, Message(self._tree.build(topic), payload, **{"retain": True, **options}))
+
+    def _put(self, rank: _Rank, message: Message) -> None:
+        self._image[rank][message.topic] = message
+        self._uplink.send_state(message)
+
+    # ---- answers
+
+    def _may_answer_on(self, reply_to: str) -> bool:
+        """Whether a response topic is one, and no way to command somebody in this agent's name."""
+        if not 0 < len(reply_to) <= 1024 or any(forbidden in reply_to for forbidden in "+#\0"):
+            return False
+        return not isinstance(self._tree.parse(reply_to), CommandTopic | GroupTopic)
+
+    def _spread_s(self, command_id: str) -> float | None:
+        """How long an answer to this command waits, the same for all its answers; None for no group command."""
+        delay_s = self._group_delays_s.get(command_id)
+        if delay_s is None and self._in_group:
+            delay_s = self._remember_group(command_id)
+        return delay_s
+
+    def _remember_group(self, command_id: str) -> float:
+        delay_s = random.SystemRandom().uniform(0, GROUP_SPREAD_S)
+        self._group_delays_s[command_id] = delay_s
+        if len(self._group_delays_s) > _GROUP_COMMANDS_REMEMBERED:
+            self._group_delays_s.popitem(last=False)
+        return delay_s
+
+    def _send_later(self, message: Message, delay_s: float) -> None:
+        def send() -> None:
+            del self._delayed[handle]
+            self._uplink.send_fact(message)
+
+        handle = self._loop.call_later(delay_s, send)
+        self._delayed[handle] = message
+
+    # ---- the uplink's calls
+
+    async def _open(self, session: Session) -> Sequence[Message]:
+        self._held = []
+        try:
+            await self._claim.stake(session)
+            self._intake.begin()
+            subscriptions = list(self._intake.subscriptions)
+            if self._settings.birth_topic is not None:
+                subscriptions.append(Subscription(self._settings.birth_topic))
+            self._tell_refused(await session.subscribe(subscriptions))
+        finally:
+            held, self._held = self._held, None
+        for message in held:
+            self._command(message)
+        return self._greeting()
+
+    def _greeting(self) -> list[Message]:
+        return [message for rank in _Rank for message in self._image[rank].values()]
+
+    def _greeted(self) -> None:
+        self._intake.greeted()
+        self._tell_retained()
+
+    def _received(self, message: Incoming) -> None:
+        if self._claim.received(message, stand_up=self._stand_up, step_back=self._step_back):
+            return
+        if message.topic == self._settings.birth_topic:
+            # A retained one is as old as its broker wants; a greeting is about to go out then anyway.
+            if message.payload == ONLINE and not message.retain:
+                self._callbacks.on_birth()
+        elif self._held is None:
+            self._command(message)
+        elif len(self._held) < _HELD_MAX:
+            self._held.append(message)
+
+    def _command(self, message: Incoming) -> None:
+        raw = self._intake.judge(message, self._callbacks.now())
+        if raw is not None:
+            self._submit(raw)
+        elif self._intake.flooded and self._flood_timer is None:
+            self._flood_timer = self._loop.call_later(FLOOD_ANSWER_S, self._answer_flood)
+        if message.retain:
+            self._tell_retained()
+
+    def _submit(self, raw: RawCommand) -> None:
+        self._in_group = raw.group is not None
+        try:
+            command_id = self._callbacks.submit(raw)
+        finally:
+            self._in_group = False
+        if raw.group is not None and command_id is not None and command_id not in self._group_delays_s:
+            self._remember_group(command_id)
+
+    def _answer_flood(self) -> None:
+        self._flood_timer = None
+        raw = self._intake.flood_answer(self._callbacks.now())
+        if raw is not None:
+            log.warning("commands refused: %s", raw.refusal.message if raw.refusal else "")
+            self._submit(raw)
+
+    def _stand_up(self) -> None:
+        """Somebody said `offline` in our name: an older connection's last will, or an agent that came second."""
+        if not self._leaving:
+            self._uplink.send_state(self._online)
+
+    def _step_back(self) -> None:
+        self._uplink.give_up(self._claim.duplicate())
+
+    def _tell_retained(self) -> None:
+        topics = self._intake.retained
+        if topics != self._retained_told:
+            self._retained_told = topics
+            self._callbacks.tell(Trouble.RETAINED_COMMAND, _retained_text(topics) if topics else None)
+
+    def _tell_refused(self, refused: Mapping[str, str]) -> None:
+        text = ", ".join(f"{topic_filter} ({reason})" for topic_filter, reason in refused.items())
+        if text:
+            log.warning("subscription refused filters=%s", text)
+            text = f"the broker refuses the subscription to {text}: commands do not arrive; check its access rules"
+        self._callbacks.tell(Trouble.ACL_SUBSCRIBE, text or None)
+
+
+def _retained_text(topics: Sequence[str]) -> str:
+    clearing = " ; ".join(f"mosquitto_pub -r -n -t {shlex.quote(topic)}" for topic in topics[:3])
+    return f"a retained command on {', '.join(topics[:3])} is never carried out; clear it with {clearing}"

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edge_agent.mqtt.endpoint import ProtocolVersion
+from tests.fakes.listener import Heard, Listener
+from tests.fakes.mosquitto import Mosquitto
+from tests.mqtt.gateways import BOTH_VERSIONS, House, make_house, running
+
+GREETING = [
+    "blackbox/van7/info",
+    "blackbox/van7/status",
+    "blackbox/van7/telemetry",
+    "blackbox/van7/cam0/availability",
+    "homeassistant/device/van7/config",
+    "blackbox/van7/cam0/preview",
+    "blackbox/van7/availability",
+]
+
+
+def furnished(port: int, protocol: ProtocolVersion = ProtocolVersion.V5) -> House:
+    house = make_house(port, protocol=protocol)
+    house.gateway.discovery("homeassistant/device/van7/config", {"o": {"name": "edge-agent"}})
+    house.gateway.preview("cam0", b"\xff\xd8small\xff\xd9")
+    house.gateway.camera_availability("cam0", online=True)
+    return house
+
+
+@pytest.mark.parametrize("protocol", BOTH_VERSIONS)
+async def test_a_connection_begins_with_everything_the_broker_has_to_know(
+    mosquitto: Mosquitto, protocol: ProtocolVersion
+) -> None:
+    with Listener(mosquitto.port, "#") as listener:
+        async with running(furnished(mosquitto.port, protocol)):
+            await listener.message("blackbox/van7/availability", "online")
+            assert [heard.topic for heard in listener.heard] == GREETING
+            assert [heard.topic for heard in listener.heard if not heard.retain] == ["blackbox/van7/cam0/preview"]
+    assert mosquitto.retained("blackbox/van7/availability") == {"blackbox/van7/availability": "offline"}
+
+
+@pytest.mark.parametrize("protocol", BOTH_VERSIONS)
+async def test_a_broker_that_forgot_everything_gets_everything_again(
+    mosquitto: Mosquitto, protocol: ProtocolVersion
+) -> None:
+    async with running(furnished(mosquitto.port, protocol)) as house:
+        with Listener(mosquitto.port, "#") as listener:
+            await listener.message("blackbox/van7/availability", "online")
+        mosquitto.stop()
+        await house.problem("broker_unreachable")
+        house.gateway.status({"v": 1, "device": "van7", "state": "recording"})
+        mosquitto.start()
+        with Listener(mosquitto.port, "#") as listener:
+            await listener.message("blackbox/van7/availability", "online")
+        assert mosquitto.retained("blackbox/van7/status") == {
+            "blackbox/van7/status": '{"v":1,"device":"van7","state":"recording"}'
+        }
+        await house.until(lambda house: not house.problems)
+
+
+@pytest.mark.parametrize("protocol", BOTH_VERSIONS)
+async def test_a_command_is_handed_on_and_answered(mosquitto: Mosquitto, protocol: ProtocolVersion) -> None:
+    with Listener(mosquitto.port, "blackbox/van7/+") as listener:
+        async with running(make_house(mosquitto.port, protocol=protocol)) as house:
+            await listener.message("blackbox/van7/availability", "online")
+            mosquitto.publish("blackbox/van7/cmd/start", '{"id":"a1"}')
+            result = await listener.message("blackbox/van7/result")
+            assert result.document["id"] == "a1"
+            assert not result.retain
+            [raw] = house.commands
+            assert (raw.verb, raw.payload, raw.retained, raw.group) == ("start", b'{"id":"a1"}', False, None)
+
+
+async def test_an_answer_also_goes_to_the_response_topic_with_its_correlation(mosquitto: Mosquitto) -> None:
+    with Listener(mosquitto.port, "blackbox/van7/+", "replies/me") as listener:
+        async with running(make_house(mosquitto.port)) as house:
+            await listener.message("blackbox/van7/availability", "online")
+            listener.publish(
+                "blackbox/van7/cmd/ping",
+                b"",
+                ResponseTopic="replies/me",
+                CorrelationData=b"\x00\x01",
+                MessageExpiryInterval=60,
+                UserProperty=("by", "tester"),
+            )
+            reply = await listener.message("replies/me")
+            result = await listener.message("blackbox/van7/result")
+            assert reply.payload == result.payload
+            assert reply.properties["CorrelationData"] == result.properties["CorrelationData"] == b"\x00\x01"
+            [raw] = house.commands
+            assert raw.properties == (("by", "tester"),)
+            assert raw.expires_at is not None
+            assert 50 < (raw.expires_at - raw.received.wall).total_seconds() <= 60
+
+
+@pytest.mark.parametrize("reply_to", ["blackbox/van8/cmd/start", "blackbox/@all/cmd/stop", "blackbox/van7/result"])
+async def test_a_response_topic_cannot_make_the_agent_command_others(mosquitto: Mosquitto, reply_to: str) -> None:
+    with Listener(mosquitto.port, "#") as listener:
+        async with running(make_house(mosquitto.port)):
+            await listener.message("blackbox/van7/availability", "online")
+            listener.publish("blackbox/van7/cmd/ping", b'{"id":"1"}', ResponseTopic=reply_to)
+            await listener.message("blackbox/van7/result")
+            listener.publish("blackbox/van7/cmd/ping", b'{"id":"2"}')
+            await listener.until(lambda heard: [one for one in heard if one.payload.startswith(b'{"v":1,"id":"2"')])
+            assert [one.document["id"] for one in listener.of("blackbox/van7/result")] == ["1", "2"]
+            assert reply_to == "blackbox/van7/result" or listener.of(reply_to) == []
+
+
+async def test_commands_to_a_group_reach_its_members_only(mosquitto: Mosquitto) -> None:
+    with Listener(mosquitto.port, "blackbox/+/availability") as listener:
+        member = make_house(mosquitto.port, device="van1", client_id="van1", boot_id="b1", groups=("north",))
+        other = make_house(mosquitto.port, device="van2", client_id="van2", boot_id="b2", groups=("south",))
+        async with running(member), running(other):
+            for device in ("van1", "van2"):
+                await listener.message(f"blackbox/{device}/availability", "online")
+            mosquitto.publish("blackbox/@north/cmd/start", "dual-640")
+            mosquitto.publish("blackbox/@all/cmd/stop")
+            await other.until(lambda house: house.commands)
+            await member.until(lambda house: len(house.commands) == 2)
+            assert [(raw.verb, raw.group) for raw in member.commands] == [("start", "north"), ("stop", "all")]
+            assert [(raw.verb, raw.group) for raw in other.commands] == [("stop", "all")]
+
+
+async def test_both_answers_to_a_group_command_keep_their_order(mosquitto: Mosquitto) -> None:
+    with Listener(mosquitto.port, "blackbox/van7/+") as listener:
+        async with running(make_house(mosquitto.port)) as house:
+            await listener.message("blackbox/van7/availability", "online")
+            for number in range(5):
+                mosquitto.publish("blackbox/@all/cmd/start", f'{{"id":"g{number}"}}')
+            await house.until(lambda house: len(house.commands) == 5)
+            for number in range(5):
+                house.gateway.result({"id": f"g{number}", "status": "late"})
+            await listener.until(lambda heard: len([one for one in heard if one.topic.endswith("result")]) == 10)
+            answers = [one.document for one in listener.of("blackbox/van7/result")]
+            for number in range(5):
+                statuses = [one["status"] for one in answers if one["id"] == f"g{number}"]
+                assert statuses == ["succeeded", "late"]
+
+
+async def test_a_retained_command_is_answered_once_over_all_connections(make_mosquitto) -> None:  # type: ignore[no-untyped-def]  # the factory's type says nothing here
+    mosquitto: Mosquitto = make_mosquitto(persistence=True)
+    mosquitto.publish("blackbox/van7/cmd/start", '{"id":"old"}', retain=True)
+    with Listener(mosquitto.port, "blackbox/van7/+") as listener:
+        async with running(make_house(mosquitto.port)) as house:
+            result = await listener.message("blackbox/van7/result")
+            assert result.document == {"v": 1, "id": "old", "verb": "start", "status": "rejected"}
+            assert "mosquitto_pub -r -n -t blackbox/van7/cmd/start" in await house.problem("retained_command")
+            for _ in range(2):
+                heard = len(listener.heard)
+                mosquitto.restart()
+                await listener.message("blackbox/van7/availability", "online", after=heard)
+            assert [raw.retained for raw in house.commands] == [True]
+            mosquitto.publish("blackbox/van7/cmd/start", "", retain=True)
+            await house.until(lambda house: "retained_command" not in house.problems)
+            assert len(house.commands) == 1
+
+
+async def test_a_retained_command_is_seen_when_it_arrives_live(mosquitto: Mosquitto) -> None:
+    with Listener(mosquitto.port, "blackbox/van7/+") as listener:
+        async with running(make_house(mosquitto.port)) as house:
+            await listener.message("blackbox/van7/availability", "online")
+            mosquitto.publish("blackbox/van7/cmd/start", "dual-640", retain=True)
+            await house.problem("retained_command")
+            assert [raw.retained for raw in house.commands] == [True]
+
+
+async def test_clearing_a_retained_command_of_a_3_1_1_agent_starts_nothing(mosquitto: Mosquitto) -> None:
+    mosquitto.publish("blackbox/van7/cmd/start", "dual-640", retain=True)
+    async with running(make_house(mosquitto.port, protocol=ProtocolVersion.V311)) as house:
+        await house.problem("retained_command")
+        mosquitto.publish("blackbox/van7/cmd/start", "", retain=True)
+        await house.until(lambda house: len(house.commands) == 2)
+        assert house.commands[1].refusal is not None
+        mosquitto.publish("blackbox/van7/cmd/start", "")
+        await house.until(lambda house: len(house.commands) == 3)
+        assert house.commands[2].refusal is None
+        assert not house.commands[2].retained
+
+
+async def test_a_flood_is_answered_once_a_second_with_its_count(mosquitto: Mosquitto) -> None:
+    with Listener(mosquitto.port, "blackbox/van7/+") as listener:
+        async with running(make_house(mosquitto.port)) as house:
+            await listener.message("blackbox/van7/availability", "online")
+            for _ in range(300):
+                listener.publish("blackbox/van7/cmd/ping", b"", qos=0)
+            refused = await house.until(lambda house: [raw for raw in house.commands if raw.refusal])
+            assert "commands were refused" in refused[0].refusal.message
+            assert refused[0].refusal.code == "rate_limited"
+            assert len(house.commands) < 150
+
+
+async def test_home_assistant_s_birth_is_noticed_live_and_not_from_the_past(mosquitto: Mosquitto) -> None:
+    mosquitto.publish("homeassistant/status", "online", retain=True)
+    with Listener(mosquitto.port, "blackbox/van7/+") as listener:
+        async with running(make_house(mosquitto.port, birth_topic="homeassistant/status")) as house:
+            await listener.message("blackbox/van7/availability", "online")
+            mosquitto.publish("homeassistant/status", "offline")
+            mosquitto.publish("homeassistant/status", "online")
+            await house.until(lambda house: house.births)
+            assert house.births == 1
+            heard = len(listener.heard)
+            house.gateway.announce()
+            await listener.message("blackbox/van7/availability", "online", after=heard)
+            topics = [one.topic for one in listener.heard[heard:]]
+            assert topics == [f"blackbox/van7/{kind}" for kind in ("info", "status", "telemetry", "availability")]
+
+
+async def test_state_of_a_time_offline_is_not_replayed_and_events_are(mosquitto: Mosquitto) -> None:
+    mosquitto.stop()
+    async with running(make_house(mosquitto.port)) as house:
+        await house.problem("broker_unreachable")
+        for number in range(3):
+            house.gateway.status({"state": number})
+            house.gateway.event({"event_type": "segment_stored", "at": number})
+        mosquitto.start()
+        with Listener(mosquitto.port, "blackbox/van7/+") as listener:
+            await listener.until(lambda heard: len([one for one in heard if one.topic.endswith("event")]) == 3)
+            assert [one.document["at"] for one in listener.of("blackbox/van7/event")] == [0, 1, 2]
+            assert [one.document["state"] for one in listener.of("blackbox/van7/status")] == [2]
+
+
+async def test_a_large_picture_and_a_removed_discovery_reach_the_broker(mosquitto: Mosquitto) -> None:
+    with Listener(mosquitto.port, "#") as listener:
+        async with running(furnished(mosquitto.port)) as house:
+            await listener.message("blackbox/van7/availability", "online")
+            picture = b"\xff\xd8" + bytes(700_000) + b"\xff\xd9"
+            house.gateway.snapshot("cam0", picture)
+            house.gateway.discovery("homeassistant/device/van7/config", None)
+
+            def both(heard: list[Heard]) -> bool:
+                payloads = {one.topic: one.payload for one in heard}
+                return (
+                    payloads.get("blackbox/van7/cam0/snapshot") == picture
+                    and payloads["homeassistant/device/van7/config"] == b""
+                )
+
+            await listener.until(both)
+
+
+async def test_publishing_never_waits_for_a_broker_that_is_not_there(mosquitto: Mosquitto) -> None:
+    mosquitto.stop()
+    house = make_house(mosquitto.port)
+    async with running(house):
+        await house.problem("broker_unreachable")
+        async with asyncio.timeout(5):
+            for number in range(3000):
+                house.gateway.event({"at": number})
+        mosquitto.start()
+        text = await house.problem("events_lost")
+        assert text.startswith("2000 events")

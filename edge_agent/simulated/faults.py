@@ -23,7 +23,8 @@ were. Keys are camera indices and `"*"` for every camera, values one fault or a 
 | `clock_step` | the wall clock steps back a second: death by 134 from 1.8.0 on, unless MJPEG |
 
 An entry may have `clock_offset_s`: what the wall clock seems to be off by, from `after_s` on. A step forward is
-survived, one backward by more than a frame is not. A process that starts with the offset in place sees no step.
+survived, one backward by more than a frame is not. A process that starts with the offset in place sees no step, and
+libavformat does not notice one between the first two frames.
 """
 
 import json

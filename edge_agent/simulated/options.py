@@ -169,7 +169,7 @@ def time_ns(text: str) -> int:
     value = _float32(float(number.group()))
     if factor is None:
         factor = _NANOSECONDS["ms"]
-    return int(_float32(value * factor))
+    return int(_float32(value * _float32(factor)))
 
 
 def bitrate_bps(text: str) -> int:

@@ -264,9 +264,12 @@ def _conditions(wanted: Filter) -> tuple[list[str], list[object]]:
 
 
 def _read_cursor(cursor: str) -> list[int]:
-    parts = [int(part) for part in cursor.split(".")]
+    try:
+        parts = [int(part) for part in cursor.split(".")]
+    except ValueError:
+        parts = []
     if len(parts) != 3 or any(abs(part) >= 1 << 63 for part in parts):
-        raise ValueError(f"{cursor!r} is no cursor")
+        raise ValueError(f"{cursor[:80]!r} is no cursor of a page")
     return parts
 
 

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.core import retention
+from edge_agent.core.model import Now
+from edge_agent.core.retention import Candidate, Policy, Reason, RetentionPlan, VolumeState, plan
+
+NOW = Now(100_000.0, datetime(2026, 11, 23, 12, tzinfo=UTC))
+ROOMY = VolumeState(free_bytes=10**12, total_bytes=2 * 10**12, free_inodes=10**6)
+KEEP_ALL = Policy(min_free_bytes=0, min_free_percent=0)
+
+
+def footage(count: int, size_bytes: int = 100, **fields: object) -> list[Candidate]:
+    """One segment a minute until now, oldest first."""
+    made = [
+        Candidate(f"{number:04d}", (1, number), size_bytes, NOW.wall - timedelta(minutes=count - number))
+        for number in range(count)
+    ]
+    return [replace(candidate, **fields) for candidate in made]  # type: ignore[arg-type]
+
+
+def gone(decided: RetentionPlan) -> list[str]:
+    return [removal.path for removal in decided.removals]
+
+
+def test_nothing_goes_while_there_is_room_and_no_limit() -> None:
+    assert plan(footage(10), ROOMY, KEEP_ALL, NOW, clock_synchronized=True) == RetentionPlan()
+
+
+def test_the_oldest_go_until_the_floor_is_reached() -> None:
+    volume = VolumeState(free_bytes=750, total_bytes=10_000)
+    decided = plan(footage(50), volume, Policy(1000, 5), NOW, clock_synchronized=True)
+    assert gone(decided) == ["0000", "0001", "0002"]
+    assert {removal.reason for removal in decided.removals} == {Reason.MIN_FREE}
+    assert (decided.below_floor, decided.exhausted, decided.freed_bytes) == (True, False, 300)
+
+
+def test_the_floor_is_the_larger_of_bytes_and_percent() -> None:
+    assert Policy(1000, 5).floor_bytes(10_000) == 1000
+    assert Policy(1000, 50).floor_bytes(10_000) == 5000
+
+
+def test_locked_and_used_footage_stays_and_the_plan_says_when_that_is_not_enough() -> None:
+    segments = [replace(segment, locked=index % 2 == 0, in_use=index == 9) for index, segment in enumerate(footage(10))]
+    decided = plan(segments, VolumeState(0, 10_000), Policy(1000, 0), NOW, clock_synchronized=True)
+    assert gone(decided) == ["0001", "0003", "0005", "0007"]
+    assert decided.exhausted
+
+
+def test_a_disk_without_inodes_counts_as_full() -> None:
+    volume = replace(ROOMY, free_inodes=retention.MIN_FREE_INODES - 2)
+    decided = plan(footage(10), volume, KEEP_ALL, NOW, clock_synchronized=True)
+    assert gone(decided) == ["0000", "0001"]
+    assert decided.removals[0].reason is Reason.MIN_FREE_INODES
+    assert plan([], volume, KEEP_ALL, NOW, clock_synchronized=True).exhausted
+
+
+def test_a_limit_of_bytes_takes_at_most_a_fifth_per_pass() -> None:
+    policy = Policy(0, 0, max_bytes=100)
+    decided = plan(footage(50), ROOMY, policy, NOW, clock_synchronized=True)
+    assert gone(decided) == [f"{number:04d}" for number in range(10)]
+    assert decided.removals[0].reason is Reason.MAX_BYTES
+    assert len(plan(footage(2), ROOMY, policy, NOW, clock_synchronized=True).removals) == 1
+
+
+def test_a_limit_of_age_takes_what_is_older() -> None:
+    policy = Policy(0, 0, max_age_s=45.5 * 60)
+    decided = plan(footage(50), ROOMY, policy, NOW, clock_synchronized=True)
+    assert gone(decided) == ["0000", "0001", "0002", "0003", "0004"]
+    assert decided.removals[0].reason is Reason.MAX_AGE
+
+
+def test_age_deletes_nothing_while_the_clock_cannot_be_trusted() -> None:
+    policy = Policy(0, 0, max_age_s=60)
+    assert gone(plan(footage(50), ROOMY, policy, NOW, clock_synchronized=False)) == []
+    stepped = NOW.mono_s - retention.CLOCK_REST_S
+    assert gone(plan(footage(50), ROOMY, policy, NOW, True, stepped + 1)) == []
+    assert gone(plan(footage(50), ROOMY, policy, NOW, True, stepped)) != []
+
+
+def test_footage_dated_by_a_wrong_clock_goes_only_with_what_came_after_it() -> None:
+    policy = Policy(0, 0, max_age_s=45.5 * 60)
+    segments = footage(50)
+    before_the_clock = replace(segments[30], ended_at=datetime(1970, 1, 1, tzinfo=UTC), dated=False)
+    beyond = replace(segments[2], ended_at=datetime(2035, 1, 1, tzinfo=UTC))
+    decided = plan([*segments[:2], beyond, *segments[3:30], before_the_clock, *segments[31:]], ROOMY, policy, NOW, True)
+    assert gone(decided) == ["0000", "0001", "0002", "0003", "0004"]
+
+
+def test_an_absurd_age_deletes_nothing() -> None:
+    assert gone(plan(footage(5), ROOMY, Policy(0, 0, max_age_s=1e15), NOW, True)) == []
+
+
+def test_the_lock_quota_is_a_share_of_what_the_archive_may_hold() -> None:
+    volume = VolumeState(0, 1000)
+    assert retention.lock_quota_bytes(volume, KEEP_ALL, 50) == 500
+    assert retention.lock_quota_bytes(volume, Policy(0, 0, max_bytes=100), 50) == 50
+    assert retention.lock_quota_bytes(volume, Policy(0, 0, max_bytes=5000), 50) == 500
+
+
+instants = st.datetimes(timezones=st.just(UTC))
+candidates = st.lists(
+    st.builds(
+        Candidate,
+        st.uuids().map(str),
+        st.tuples(st.integers(0, 3), st.integers(0, 9)),
+        st.integers(0, 1000),
+        instants | st.just(NOW.wall),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=30,
+)
+volumes = st.builds(VolumeState, st.integers(0, 3000), st.integers(3000, 20_000), st.none() | st.integers(0, 600))
+policies = st.builds(
+    Policy,
+    st.integers(0, 5000),
+    st.floats(0, 100),
+    st.none() | st.integers(0, 10_000),
+    st.none() | st.floats(0, 1e10),
+)
+rests = st.none() | st.floats(NOW.mono_s - 2 * retention.CLOCK_REST_S, NOW.mono_s)
+
+
+@given(candidates, volumes, policies, st.booleans(), rests)
+def test_a_plan_keeps_its_promises(
+    segments: list[Candidate], volume: VolumeState, policy: Policy, synchronized: bool, step: float | None
+) -> None:
+    decided = plan(segments, volume, policy, NOW, synchronized, step)
+    by_path = {segment.path: segment for segment in segments}
+    going = [by_path[path] for path in gone(decided)]
+    may_go = [
+        segment for segment in sorted(segments, key=lambda one: one.order) if not segment.locked and not segment.in_use
+    ]
+    assert len({segment.path for segment in going}) == len(going)
+    assert not any(segment.locked or segment.in_use for segment in going)
+    assert going == may_go[: len(going)], "the oldest first, and no gaps"
+    freed = sum(segment.size_bytes for segment in going)
+    after = replace(
+        volume,
+        free_bytes=volume.free_bytes + freed,
+        free_inodes=None if volume.free_inodes is None else volume.free_inodes + len(going),
+    )
+    assert decided.exhausted == (retention.is_below_floor(after, policy) and going == may_go)
+    assert not retention.is_below_floor(after, policy) or decided.exhausted
+    if not decided.below_floor and len(going) > 1:
+        assert freed <= sum(segment.size_bytes for segment in segments) * retention.PASS_SHARE
+    if policy.max_age_s is None and policy.max_bytes is None and not decided.below_floor:
+        assert going == []
+    if not synchronized or (step is not None and NOW.mono_s - step < retention.CLOCK_REST_S):
+        assert all(removal.reason is not Reason.MAX_AGE for removal in decided.removals)
+
+
+@given(candidates, volumes, policies)
+def test_passes_come_to_rest_within_the_limits(segments: list[Candidate], volume: VolumeState, policy: Policy) -> None:
+    left = segments
+    for _ in range(len(segments) + 1):
+        going = set(gone(plan(left, volume, policy, NOW, clock_synchronized=True)))
+        freed = sum(segment.size_bytes for segment in left if segment.path in going)
+        volume = replace(volume, free_bytes=volume.free_bytes + freed)
+        left = [segment for segment in left if segment.path not in going]
+    assert gone(plan(left, volume, policy, NOW, clock_synchronized=True)) == []
+    removable = [segment for segment in left if not segment.locked and not segment.in_use]
+    if policy.max_bytes is not None and removable:
+        assert sum(segment.size_bytes for segment in left) <= policy.max_bytes

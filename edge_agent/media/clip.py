@@ -33,6 +33,9 @@ _PIPE_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flus
 
 _PROGRESS_STEP = 0.05
 
+_ROUNDING_S = 0.001
+"""A picture that is shown for so short a time within the window is not in it: offsets are rounded decimals."""
+
 
 def cut(units: Iterable[Unit], from_s: float, to_s: float | None) -> Iterator[Unit]:
     """The units of the fragments that touch `from_s` to `to_s`, counted from the first unit. Holds one fragment."""
@@ -51,7 +54,7 @@ def cut(units: Iterable[Unit], from_s: float, to_s: float | None) -> Iterator[Un
             yield unit
             continue
         held.append(unit)
-        if time_s >= from_s:
+        if time_s + float(unit.duration * unit.time_base) > from_s + _ROUNDING_S:
             begun = True
             yield from held
 

@@ -20,6 +20,9 @@ replaced by the next within so short a time."""
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel, which gives what net.core.rmem_max allows: room for what comes while a picture is decoded."""
 
+_DATAGRAM_BYTES = 2048
+"""More than a recorder's datagrams have (seven packets of MPEG-TS, 1316 bytes)."""
+
 _MARKS = 1024
 """How many arrival times are remembered: more than libavformat reads ahead of the packet that it returns."""
 
@@ -28,16 +31,20 @@ class TapFeed:
     """Reads from UDP `port` on loopback; while it waits, the `selector` serves whatever else is registered there.
 
     libavformat's reads call back into `read`, so that one thread serves the socket, the orders and the outlets: the
-    selector's data is called when its descriptor is ready, None stands for the socket. `closed` is set by `close`,
-    from one of those calls; then every read ends the stream. Raises OSError when the port is taken.
+    selector's data is called when its descriptor is ready, None stands for the socket. One of those calls may `end` the
+    feed; then every read ends the stream. Raises OSError when the port is taken.
     """
 
     def __init__(self, port: int, selector: selectors.BaseSelector) -> None:
-        self.closed = False
+        self._ended = False
         self._selector = selector
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        self._socket.bind(("127.0.0.1", port))
+        try:
+            self._socket.bind(("127.0.0.1", port))
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.setblocking(False)
         selector.register(self._socket, selectors.EVENT_READ, None)
         self._sender: object = None
@@ -46,24 +53,32 @@ class TapFeed:
         self._position = 0
         self._marks: deque[tuple[int, int]] = deque(maxlen=_MARKS)
 
+    def end(self) -> None:
+        """Let nothing more be read."""
+        self._ended = True
+
     def close(self) -> None:
-        self.closed = True
+        """Give the port back."""
+        self._ended = True
+        if self._socket.fileno() >= 0:
+            self._selector.unregister(self._socket)
+            self._socket.close()
 
     def begin(self) -> bool:
-        """Wait for the first bytes of the next stream; False when closed instead. The position starts at 0 again."""
+        """Wait for the first bytes of the next stream; False when ended instead. The position starts at 0 again."""
         self._position = 0
         self._marks.clear()
-        while not self._waiting and not self.closed:
+        while not self._waiting and not self._ended:
             self._sender = None
             if self._wait(None):
-                self._waiting = self._receive(65536)
-        return not self.closed
+                self._waiting = self._receive(_DATAGRAM_BYTES)
+        return not self._ended
 
     def read(self, size: int) -> bytes:
         """At least one datagram and at most `size` bytes; empty when the stream has ended."""
         data, self._waiting = self._waiting, b""
         while not data:
-            if self.closed or not self._wait(SILENCE_S):
+            if self._ended or not self._wait(SILENCE_S):
                 return b""
             data = self._receive(size)
             if self._waiting:
@@ -80,9 +95,9 @@ class TapFeed:
         return time.time_ns() // 1000
 
     def _wait(self, patience_s: float | None) -> bool:
-        """Whether there is a datagram; False after `patience_s` without one, or when closed."""
+        """Whether there is a datagram; False after `patience_s` without one, or when ended."""
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
-        while not self.closed:
+        while not self._ended:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return False
@@ -104,9 +119,9 @@ class TapFeed:
         """
         chunks = []
         room = size
-        while room >= 2048:  # a recorder's datagram has at most 1316 bytes
+        while room >= _DATAGRAM_BYTES:
             try:
-                datagram, sender = self._socket.recvfrom(room)
+                datagram, sender = self._socket.recvfrom(_DATAGRAM_BYTES)
             except BlockingIOError:
                 break
             now_s = time.monotonic()

@@ -14,8 +14,6 @@ import struct
 import sys
 from typing import BinaryIO
 
-import av
-
 from edge_agent.media import child
 from edge_agent.media.pictures import JpegWriter, read_jpeg
 
@@ -28,7 +26,7 @@ def serve(inlet: BinaryIO, outlet: BinaryIO, writer: JpegWriter) -> None:
         data = inlet.read(*_LENGTH.unpack(head))
         try:
             small = writer.write(read_jpeg(data))
-        except av.error.FFmpegError:
+        except child.Failed:
             small = b""
         outlet.write(_LENGTH.pack(len(small)) + small)
         outlet.flush()

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import av
 
+from edge_agent.media.child import Failed
+
 # The decoder's and encoder's threads would only add latency and memory: a picture is small, and others want the cores.
 _THREADS = 1
 
@@ -54,13 +56,15 @@ class JpegWriter:
 
 
 def read_jpeg(data: bytes) -> av.VideoFrame:
-    """The picture of one JPEG. Raises av.error.FFmpegError when there is none."""
+    """The picture of one JPEG. Raises `Failed` when there is none."""
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = _THREADS
-    frames = decoder.decode(av.Packet(data))
-    if not frames:
-        raise av.error.InvalidDataError(0, "no picture in the JPEG")
-    return frames[0]
+    try:
+        for frame in decoder.decode(av.Packet(data)):
+            return frame
+    except av.error.FFmpegError:
+        pass
+    raise Failed("no picture in the JPEG")
 
 
 def h264_decoder(extradata: bytes | None) -> av.VideoCodecContext:

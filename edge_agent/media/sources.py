@@ -49,7 +49,10 @@ def picture_of(path: Path, at_s: float = 0.0) -> av.VideoFrame:
     """The picture of a JPEG, or of a segment the key frame at or before `at_s` seconds. Raises `Failed`."""
     with path.open("rb") as file:
         if file.read(2) == _SOI:
-            return read_jpeg(_SOI + file.read())
+            try:
+                return read_jpeg(_SOI + file.read())
+            except Failed as error:
+                raise Failed(f"{path}: {error}") from error
     container, stream = open_video(path)
     with container:
         if at_s > 0:

@@ -72,7 +72,7 @@ class Tap:
                 if unit is not None:
                     relay.write(unit, self._orders)
                 if self._jpegs.gone and self._fragments.gone:
-                    self._feed.close()
+                    self._feed.end()
         finally:
             relay.close()
 
@@ -84,7 +84,7 @@ class Tap:
             return
         if not data:
             self._selector.unregister(sys.stdin.fileno())
-            self._feed.close()
+            self._feed.end()
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
             try:

@@ -38,7 +38,7 @@ ADDRESS = re.compile(r"\w+://|\b[\w-]+\.(?:org|com|io|net)\b")
 PLACES = re.compile(
     "|".join(
         (
-            r"(?<![\w./-])/(?:root|work|home/(?!pi\b)\w+)/",
+            r"(?<![\w./-])/(?:root|work|home/(?!(?:pi|me)\b)\w+)/",
             r"\bfiles\.python" + r"hosted\b",
             r"\bpypi\." + r"org\b",
             r"\bdeb\.debian\." + r"org\b",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+from edge_agent.ports import Clock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -15,7 +16,8 @@ T = TypeVar("T")
 class Disk:
     """Runs blocking storage functions in its own thread, first come, first served. `close` it at the end."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._clock = clock
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._busy_since_mono_s: float | None = None
 
@@ -26,7 +28,7 @@ class Disk:
         """
 
         def call() -> T:
-            self._busy_since_mono_s = time.monotonic()
+            self._busy_since_mono_s = self._clock.now().mono_s
             try:
                 return function(*args, **kwargs)
             finally:
@@ -38,7 +40,7 @@ class Disk:
     def stalled_s(self) -> float:
         """For how long the call under way has been waiting for the disk, in seconds; 0 when there is none."""
         since = self._busy_since_mono_s
-        return 0.0 if since is None else time.monotonic() - since
+        return 0.0 if since is None else self._clock.now().mono_s - since
 
     def close(self) -> None:
         """Wait for the calls under way and end the thread."""

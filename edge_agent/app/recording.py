@@ -92,6 +92,11 @@ class Recording:
         self._started = False
         self._broken_disk = False
 
+    @property
+    def written_bytes(self) -> int:
+        """What the recorder has written in this agent's time."""
+        return self._seen_bytes
+
     # -- the whole life -----------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
@@ -153,12 +158,15 @@ class Recording:
                 watching.cancel()
         finally:
             process.release()
-        self._say_goodbye(end)
+        await self._say_goodbye(end)
 
     async def _stop_when_asked(self, process: CameraProcess) -> None:
         await self._stop_asked.wait()
+        await self._stop(process, LADDER)
+
+    async def _stop(self, process: CameraProcess, ladder: Ladder) -> None:
         try:
-            await process.stop(LADDER)
+            await process.stop(ladder)
         except StopFailed as error:
             log.error("recorder cannot be ended: camera=%s error=%s", self.run.camera, error)  # noqa: TRY400
 
@@ -172,8 +180,8 @@ class Recording:
                     log.error("footage cannot be looked after: camera=%s error=%s", self.run.camera, error)  # noqa: TRY400
                 self._broken_disk = True
                 self._studio.on_storage_error(error)
-            if self._hangs() and not self._stop_asked.is_set():
-                await process.stop(LADDER_WITHOUT_FRAMES)
+            if await self._hangs() and not self._stop_asked.is_set():
+                await self._stop(process, LADDER_WITHOUT_FRAMES)
             await asyncio.sleep(LOOK_S if self._seen_bytes else LOOK_WHILE_STARTING_S)
 
     async def _look_and_sync(self) -> None:
@@ -200,26 +208,20 @@ class Recording:
                 until = start_instant(first.wall, synced.verified_s)
                 studio.post(ev.FootageVerified(self.run.camera, self.run.run_id, until))
 
-    def _hangs(self) -> bool:
+    async def _hangs(self) -> bool:
         """Whether the program is caught in its loop of device timeouts: told by its stderr, sooner than by silence."""
-        spooled = self._the_spooled()
-        try:
-            with spooled.stderr_path.open("rb") as file:
-                file.seek(self._stderr_offset)
-                chunk = file.read(65536)
-        except OSError:
-            return False
+        chunk = await self._studio.disk.run(_read_on, self._the_spooled().stderr_path, self._stderr_offset)
         self._stderr_offset += len(chunk)
         return self._timeouts.feed(chunk, self._studio.clock.now().mono_s)
 
     # -- when it is over ----------------------------------------------------------------------------------------------
 
-    def _say_goodbye(self, end: Exit) -> None:
-        tail = stderr_tail(self._the_spooled().stderr_path, TAIL_LINES)
-        explanation = explain(end.returncode, tail)
+    async def _say_goodbye(self, end: Exit) -> None:
         if self._stop_asked.is_set():
             self._ended(ev.Cause.STOPPED, "stopped")
             return
+        tail = await self._studio.disk.run(stderr_tail, self._the_spooled().stderr_path)
+        explanation = explain(end.returncode, tail)
         log.warning(
             "recorder ended camera=%s cause=%s returncode=%s stderr=%s",
             self.run.camera,
@@ -289,3 +291,13 @@ class Recording:
         if self._spooled is None:
             raise RuntimeError(f"run {self.run.run_id} has no directory yet")
         return self._spooled
+
+
+def _read_on(path: Path, offset: int) -> bytes:
+    """What a file has grown by, up to 64 KiB; nothing when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(65536)
+    except OSError:
+        return b""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from edge_agent.app.disk import Disk
 from edge_agent.app.recording import Recording, Studio
 from edge_agent.app.showing import Showing, Stage
-from edge_agent.core.model import Now, Purpose, Run, RunRecord, Session
+from edge_agent.core.model import Purpose, Run, RunRecord, Session
+from edge_agent.rpicam.argv import tap_port
 from edge_agent.rpicam.process import CameraProcess, adopt
-from edge_agent.storage.spool import SpoolRun
+from edge_agent.storage.spool import Spool, SpoolRun
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,32 @@ class Found:
     def records(self) -> tuple[RunRecord, ...]:
         return tuple(spooled.record for spooled, _ in self.living)
 
+    @property
+    def newest_sequence(self) -> int:
+        """The highest run sequence in the spool, 0 when it is empty."""
+        runs = [*(spooled for spooled, _ in self.living), *self.dead]
+        return max((spooled.record.run.sequence for spooled in runs), default=0)
+
+    @property
+    def tap_ports(self) -> dict[str, int]:
+        """The loopback ports that living recorders copy to, by camera."""
+        ports = {spooled.record.run.camera: tap_port(spooled.record.argv) for spooled, _ in self.living}
+        return {camera: port for camera, port in ports.items() if port is not None}
+
+
+async def find_runs(spool: Spool, disk: Disk, boot_id: str) -> Found:
+    """Look for what an earlier agent left. Call once, before anything is started. Raises `StorageError`."""
+    living: list[tuple[SpoolRun, CameraProcess]] = []
+    dead: list[SpoolRun] = []
+    for spooled in await disk.run(spool.runs):
+        identity = spooled.record.process
+        process = adopt(identity, boot_id) if identity else None
+        if process is None:
+            dead.append(spooled)
+        else:
+            living.append((spooled, process))
+    return Found(tuple(living), tuple(dead))
+
 
 class Runs:
     """Implements `ports.Runs`; each run is a task of `tasks`. Leaving (a cancelled group) leaves recorders running."""
@@ -36,20 +65,7 @@ class Runs:
         self._stage = stage
         self._tasks = tasks
         self._lives: dict[str, Recording | Showing] = {}
-
-    async def find(self) -> Found:
-        """Look for what an earlier agent left. Call once, before anything is started. Raises `StorageError`."""
-        studio = self._studio
-        living: list[tuple[SpoolRun, CameraProcess]] = []
-        dead: list[SpoolRun] = []
-        for spooled in await studio.disk.run(studio.spool.runs):
-            identity = spooled.record.process
-            process = adopt(identity, studio.boot_id) if identity else None
-            if process is None:
-                dead.append(spooled)
-            else:
-                living.append((spooled, process))
-        return Found(tuple(living), tuple(dead))
+        self._written: Counter[str] = Counter()
 
     def take_over(self, found: Found) -> None:
         """Stay with the living and store what the dead left. Recorders of cameras that are not ours are ended."""
@@ -65,6 +81,16 @@ class Runs:
             recording = Recording(self._studio, spooled.record)
             log.warning("recovering what a dead recorder left: run=%s", run.run_id)
             self._live(run, recording, recording.recover(spooled))
+
+    @property
+    def busy(self) -> bool:
+        """Whether some recording is not finished and stored yet."""
+        return any(isinstance(life, Recording) for life in self._lives.values())
+
+    def written_bytes(self, camera: str) -> int:
+        """How much all recordings of a camera have written since the agent's start, those that are over included."""
+        living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
+        return self._written[camera] + sum(life.written_bytes for life in living)
 
     # -- ports.Runs ---------------------------------------------------------------------------------------------------
 
@@ -89,16 +115,9 @@ class Runs:
     def _live(self, run: Run, life: Recording | Showing, living: Coroutine[None, None, None]) -> None:
         self._lives[run.run_id] = life
         task = self._tasks.create_task(living, name=f"run {run.run_id}")
-        task.add_done_callback(lambda _: self._lives.pop(run.run_id, None))
+        task.add_done_callback(lambda _: self._over(run, life))
 
-
-def rebased(session: Session | None, now: Now, *, same_boot: bool) -> Session | None:
-    """A saved session on this boot's monotonic clock.
-
-    After a reboot the monotonic start is worked out from the wall clock; where that lies before the start (no battery
-    clock, not synchronized yet), the recording counts as just begun, because too much footage beats too little.
-    """
-    if session is None or session.started is None or same_boot:
-        return session
-    elapsed_s = max(0.0, (now.wall - session.started.wall).total_seconds())
-    return replace(session, started=Now(now.mono_s - elapsed_s, session.started.wall))
+    def _over(self, run: Run, life: Recording | Showing) -> None:
+        del self._lives[run.run_id]
+        if isinstance(life, Recording):
+            self._written[run.camera] += life.written_bytes

@@ -114,14 +114,14 @@ class Showing:
         if self._stop_asked.is_set():
             self._ended(ev.Cause.STOPPED, "stopped")
             return
-        tail = stderr_tail(self._stderr_path, TAIL_LINES)
+        tail = stderr_tail(self._stderr_path)
         explanation = explain(end.returncode, tail)
         log.warning(
             "live program ended camera=%s cause=%s returncode=%s stderr=%s",
             self.run.camera,
             explanation.cause,
             end.returncode,
-            " | ".join(tail),
+            " | ".join(tail[-TAIL_LINES:]),
         )
         self._ended(explanation.cause, explanation.sentence)
 

@@ -78,6 +78,7 @@ _REFUSED = {
     "version": "it ends the program at once",
 }
 
+_TAP = re.compile(r"udp://127\.0\.0\.1:(\d{1,5})\?")
 _ENDS_OF_VALUE = "':]"
 _ENDS_OF_SLAVE = "'|"
 _BLANKS = " \n\t\r"
@@ -150,6 +151,14 @@ def live_argv(
         ("-o", "-"),
     ]
     return _command(program, ours, extra_args)
+
+
+def tap_port(argv: Sequence[str]) -> int | None:
+    """The loopback port in a command line that `record_argv` made; None in any other."""
+    for argument in argv:
+        if match := _TAP.match(argument):
+            return int(match[1])
+    return None
 
 
 def check_extra_args(extra_args: Sequence[str]) -> None:

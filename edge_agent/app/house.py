@@ -1,0 +1,404 @@
+"""The composition root: builds everything, holds the one TaskGroup, and knows the order of starting and stopping.
+
+Starting: the disks and what lies on them; the camera program; the core with what it remembers; then the first event,
+with what was found; then the doors. Stopping: recordings are finished and stored, the broker hears `offline`, and
+everything ends. A restart leaves the recorders running for the next agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from enum import Enum
+
+from edge_agent import __version__
+from edge_agent.app.cameras import find_cameras
+from edge_agent.app.disk import Disk
+from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
+from edge_agent.app.jobs import Bench, Jobs
+from edge_agent.app.memory import Memory, recall
+from edge_agent.app.outlet import Feeds, Outlet
+from edge_agent.app.recording import Studio
+from edge_agent.app.runs import Found, Runs, find_runs
+from edge_agent.app.showing import Stage
+from edge_agent.app.tapping import Tapping, Taps
+from edge_agent.app.upkeep import Care, Upkeep
+from edge_agent.app.vitals import Vitals
+from edge_agent.config import Config
+from edge_agent.core import events as ev
+from edge_agent.core.agent import Agent, Settings
+from edge_agent.core.commands import Command, Result
+from edge_agent.core.model import CameraState, Code, EventType, Now, Purpose, ResultStatus, Session
+from edge_agent.core.retention import Policy
+from edge_agent.core.status import AgentStatus
+from edge_agent.driver import Driver, Hands
+from edge_agent.host.clock import Clock, ClockWatch
+from edge_agent.host.systemd import ServiceManager
+from edge_agent.host.telemetry import HostTelemetry
+from edge_agent.mqtt.gateway import Callbacks, Gateway
+from edge_agent.rpicam.argv import environment
+from edge_agent.rpicam.process import read_boot_id
+from edge_agent.storage.archive import Archive
+from edge_agent.storage.journal import CommandJournal
+from edge_agent.storage.spool import Spool
+from edge_agent.storage.state import StateFile
+from edge_agent.storage.volume import Volume
+from edge_agent.tapframes import TapFrame
+from edge_agent.web.live import LiveView
+from edge_agent.wire import About, info_document
+
+FINISH_PATIENCE_S = 20.0
+"""How long a leaving agent waits for recordings to be finished and stored; the stop ladder takes 13 s at the worst."""
+
+log = logging.getLogger(__name__)
+
+
+class Leaving(Enum):
+    """Why the agent ends."""
+
+    STOP = "stop"
+    RESTART = "restart"
+
+
+class _Left(Exception):
+    """Ends the TaskGroup when everything is in order."""
+
+
+async def live(config: Config, environ: Mapping[str, str]) -> Leaving:
+    """Run the agent until it is asked to leave, and say why it did."""
+    house = House(config, environ)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await house.start(tasks)
+    except* _Left:
+        pass
+    finally:
+        house.close()
+    return house.leaving
+
+
+class House:
+    """One agent: `start` it within a TaskGroup, which ends by itself when the agent is to leave, then `close`."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+        self.leaving = Leaving.STOP
+        self._config = config
+        self._environ = environ
+        self._clock = Clock()
+        self._boot_id = secrets.token_hex(4)
+        self._started_at = self._clock.now().wall
+        self._machine_boot = read_boot_id()
+        self._footage = Disk("footage", self._clock)
+        self._state = Disk("state", self._clock)
+        self._services = ServiceManager(environ)
+        self._leave_asked = asyncio.Event()
+        self._feeds = Feeds.empty()
+        self._views: dict[str, LiveView] = {}
+        self._tappings: dict[str, Tapping] = {}
+        self._tap_ports: dict[str, int] = {}
+        self._gateway: Gateway | None = None
+        self._broker: Broker | None = None
+        self._http_url: str | None = None
+        root, state_dir = config.recording.root, config.device.state_dir
+        self._spool = Spool(root)
+        self._archive = Archive(root, state_dir)
+        self._journal = CommandJournal(state_dir / "commands.jsonl")
+        self._state_file = StateFile(state_dir / "state.json")
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Build everything and start what goes on for ever as tasks."""
+        self._catch_signals()
+        self._cameras = await find_cameras(self._config, environment(self._environ))
+        found = await find_runs(self._spool, self._footage, self._machine_boot)
+        self._build_views()
+        self._tap_ports |= found.tap_ports
+        self._driver, session, answered = await self._wake_the_core(found)
+        self._outlet = self._build_outlet(tasks)
+        self._upkeep = self._build_upkeep()
+        self._build_tappings(tasks)
+        runs = self._build_runs(tasks)
+        memory = Memory(self._state_file, self._state, self._machine_boot, tasks)
+        self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
+        self._driver.status.subscribe(self._status_changed)
+        self._driver.post(ev.CamerasFound(dict(self._cameras.missing)))
+        await self._upkeep.first_look()
+        self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
+        tasks.create_task(self._scan(), name="scan the archive")
+        runs.take_over(found)
+        await self._open_doors(tasks)
+        for command in answered:
+            self._outlet.answer(command, _interrupted(command, self._clock.now()))
+        self._keep_going(tasks)
+        self._services.ready(f"recording to {self._config.recording.root}")
+
+    async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[Command, ...]]:
+        config = self._config
+        saved, damage = await self._state.run(self._state_file.load)
+        recalled = await self._state.run(self._journal.load)
+        state = recall(saved, config, self._machine_boot, self._clock.now())
+        if damage is not None:
+            log.warning("the state file was damaged and is set aside: %s", damage)
+        if saved is None:
+            await self._scan()
+        newest = max(await self._footage.run(self._archive.newest_sequence), found.newest_sequence)
+        state = replace(state, next_sequence=max(state.next_sequence, newest + 1))
+        jitter = random.random()  # noqa: S311 - spreads retries, no secret
+        settings = Settings(config.camera_list(), config.mode_table(), config.live_profile(), jitter)
+        agent = Agent(settings, replace(state, session=None), recalled.results)
+        return Driver(agent, self._clock), state.session, recalled.interrupted
+
+    async def _scan(self) -> None:
+        scanned = await self._footage.run(self._archive.reconcile)
+        log.info("archive scanned segments=%d entered=%d gone=%d", scanned.segments, scanned.entered, scanned.gone)
+
+    async def _open_doors(self, tasks: asyncio.TaskGroup) -> None:
+        tell = problem_teller(self._driver)
+        broker = self._broker = await broker_of(self._config, tell)
+        if broker.missing is not None:
+            tell("broker_missing", broker.missing)
+        elif broker.embedded is not None:
+            tasks.create_task(broker.embedded.run(), name="embedded broker")
+        callbacks = Callbacks(mqtt_door(self._driver), tell, announcer(self._outlet.announce, tasks), self._clock.now)
+        self._gateway = gateway_of(self._config, broker, self._boot_id, callbacks)
+        self._outlet.connect(self._gateway)
+        self._tell_about()
+        if broker.missing is None:
+            tasks.create_task(self._gateway.run(), name="broker connection")
+
+    def _keep_going(self, tasks: asyncio.TaskGroup) -> None:
+        tasks.create_task(self._leave(), name="leave")
+        tasks.create_task(self._upkeep.run(), name="upkeep")
+        tasks.create_task(self._build_vitals().run(), name="vitals")
+        tasks.create_task(ClockWatch(self._clock).run(self._clock_stepped), name="clock watch")
+        tasks.create_task(self._cameras.watch(self._driver.post, self._tell_about), name="camera watch")
+        if self._services.watchdog_s is not None:
+            tasks.create_task(self._services.feed_watchdog(self._trouble), name="watchdog")
+
+    # -- building -----------------------------------------------------------------------------------------------------
+
+    def _build_views(self) -> None:
+        for camera in self._config.camera_list():
+            view = LiveView(camera.id, self._wanted(camera.id), self._clock.now, self._config.live.linger_s)
+            self._views[camera.id] = view
+            self._tap_ports[camera.id] = _free_udp_port()
+
+    def _build_tappings(self, tasks: asyncio.TaskGroup) -> None:
+        taps = Taps(self._tap_ports, self._clock, self._publish_frame, self._relay)
+        for camera in self._views:
+            tapping = self._tappings[camera] = Tapping(camera, taps, self._config.live_profile())
+            tasks.create_task(tapping.run(), name=f"tap {camera}")
+
+    def _build_outlet(self, tasks: asyncio.TaskGroup) -> Outlet:
+        return Outlet(
+            self._config.device.id,
+            self._boot_id,
+            self._feeds,
+            self._journal,
+            self._state,
+            self._clock,
+            tasks,
+            lambda: self._driver.status.value,
+        )
+
+    def _build_runs(self, tasks: asyncio.TaskGroup) -> Runs:
+        config, cameras = self._config, self._cameras
+        by_id = {camera.id: camera for camera in config.camera_list()}
+        studio = Studio(
+            cameras=by_id,
+            indexes=cameras.indexes,
+            abilities=cameras.abilities,
+            environment=cameras.environment,
+            extra_args=config.rpicam.extra_args,
+            segment_s=config.recording.segment_s,
+            intra_s=config.recording.intra_s,
+            tap_ports=self._tap_ports,
+            boot_id=self._machine_boot,
+            root=config.recording.root,
+            spool=self._spool,
+            archive=self._archive,
+            disk=self._footage,
+            clock=self._clock,
+            post=self._driver.post,
+            on_storage_error=self._upkeep.look_soon,
+        )
+        stage = Stage(
+            cameras=by_id,
+            indexes=cameras.indexes,
+            abilities=cameras.abilities,
+            environment=cameras.environment,
+            extra_args=config.rpicam.extra_args,
+            boot_id=self._machine_boot,
+            logs=config.device.state_dir,
+            clock=self._clock,
+            post=self._driver.post,
+            publish=self._publish_frame,
+        )
+        self._runs = Runs(studio, stage, tasks)
+        return self._runs
+
+    def _build_upkeep(self) -> Upkeep:
+        recording = self._config.recording
+        care = Care(
+            volume=Volume(recording.root, self._config.device.state_dir),
+            archive=self._archive,
+            policy=Policy(recording.min_free_bytes, recording.min_free_percent, recording.max_bytes, recording.max_age),
+            footage=self._footage,
+            probing=self._state,
+            clock=self._clock,
+            modes=self._config.mode_table(),
+            post=self._driver.post,
+            report=self._report,
+        )
+        return Upkeep(care)
+
+    def _build_bench(self) -> Bench:
+        return Bench(
+            views=self._views,
+            archive=self._archive,
+            root=self._config.recording.root,
+            disk=self._footage,
+            clock=self._clock,
+            status=self._driver.status,
+            report=self._report,
+            publish_snapshot=self._outlet.snapshot,
+            lock_quota_percent=self._config.recording.lock_quota_percent,
+            post=self._driver.post,
+        )
+
+    def _build_vitals(self) -> Vitals:
+        return Vitals(
+            device=self._config.device.id,
+            interval_s=self._config.telemetry.interval_s,
+            host=HostTelemetry(self._clock),
+            clock=self._clock,
+            archive=self._archive,
+            upkeep=self._upkeep,
+            footage=self._footage,
+            state=self._state,
+            views=self._views,
+            status=self._driver.status,
+            written=self._runs.written_bytes,
+            publish=self._outlet.telemetry,
+        )
+
+    # -- between the rooms --------------------------------------------------------------------------------------------
+
+    def _wanted(self, camera: str) -> Callable[[bool], None]:
+        def wanted(yes: bool) -> None:
+            self._tappings[camera].pictures(yes)
+            self._driver.post(ev.LiveWanted(camera, wanted=yes))
+
+        return wanted
+
+    def _publish_frame(self, camera: str, jpeg: bytes, captured: Now) -> None:
+        self._views[camera].publish(jpeg, captured)
+
+    def _relay(self, camera: str, frame: TapFrame | None) -> None:
+        """Fragments of a running recording; nobody asks for them yet."""
+
+    def _report(self, event_type: EventType, fields: dict[str, object]) -> None:
+        self._outlet.report(event_type, self._clock.now().wall, fields)
+
+    def _status_changed(self, status: AgentStatus) -> None:
+        for camera, told in status.cameras.items():
+            alive = told.state in (CameraState.STARTING, CameraState.RUNNING)
+            self._tappings[camera].recorded(alive and told.purpose is Purpose.RECORD)
+        self._outlet.status(status)
+
+    def _clock_stepped(self, seconds: float) -> None:
+        self._upkeep.last_step_mono_s = self._clock.now().mono_s
+        self._driver.post(ev.ClockStepped(seconds))
+
+    def _tell_about(self) -> None:
+        config, abilities = self._config, self._cameras.abilities
+        about = About(
+            device=config.device.id,
+            name=config.device.title,
+            groups=config.device.groups,
+            version=__version__,
+            boot_id=self._boot_id,
+            started_at=self._started_at,
+            simulated=abilities.simulated,
+            rpicam_program=abilities.program[0] if self._cameras.found else None,
+            rpicam_version=abilities.version_text if self._cameras.found else None,
+            http_url=self._http_url,
+            base_topic=config.mqtt.base_topic,
+            protocol=config.mqtt.protocol,
+        )
+        modes = list(config.mode_table().values())
+        self._outlet.info(info_document(about, self._clock.now().wall, self._cameras.about(), modes))
+
+    def _trouble(self) -> str | None:
+        """Why the watchdog must not be fed; None while all is well. The call itself proves that the loop turns."""
+        return None
+
+    # -- leaving ------------------------------------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """`ports.Process`: leave, and be started anew."""
+        self.leaving = Leaving.RESTART
+        self._leave_asked.set()
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._leave_asked.set)
+
+    async def _leave(self) -> None:
+        await self._leave_asked.wait()
+        log.info("leaving: %s", self.leaving.value)
+        self._services.stopping(self.leaving.value)
+        if self.leaving is Leaving.STOP:
+            self._driver.post(ev.StopRequested())
+            await self._finish_recordings()
+        self._driver.stop()
+        if self._gateway is not None:
+            await self._gateway.stop()
+        if self._broker is not None and self._broker.embedded is not None:
+            await self._broker.embedded.stop()
+        raise _Left
+
+    async def _finish_recordings(self) -> None:
+        try:
+            async with asyncio.timeout(FINISH_PATIENCE_S):
+                while self._runs.busy:
+                    await self._driver.status.newer(self._driver.status.count)
+        except TimeoutError:
+            log.warning("recordings are not finished after %.0f s: the next start recovers them", FINISH_PATIENCE_S)
+
+    def close(self) -> None:
+        """Let go of disks and files."""
+        for view in self._views.values():
+            view.close()
+        self._footage.close()
+        self._state.close()
+        self._archive.close()
+        self._journal.close()
+
+
+def _interrupted(command: Command, now: Now) -> Result:
+    """The answer to a command that the last agent did not live to settle."""
+    return Result(
+        id=command.id,
+        verb=command.verb,
+        status=ResultStatus.FAILED,
+        code=Code.INTERRUPTED,
+        message="the agent was interrupted before it was done: look at the status and send it again with another id",
+        at=now.wall,
+        took_ms=0,
+    )
+
+
+def _free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

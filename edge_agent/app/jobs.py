@@ -1,0 +1,200 @@
+"""What commands ask of the outside: snapshots, locks, clips, and the comparison picture. Implements `ports.Jobs`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from edge_agent.app.children import ChildFailed, run_child
+from edge_agent.app.disk import Disk
+from edge_agent.app.library import clip_arguments
+from edge_agent.core import events as ev
+from edge_agent.core.commands import Clip, Command, Lock, Snapshot, Unlock
+from edge_agent.core.model import Code, EventType
+from edge_agent.core.status import AgentStatus
+from edge_agent.latest import Frame, Latest
+from edge_agent.ports import Clock, Post
+from edge_agent.storage.archive import Archive
+from edge_agent.storage.errors import StorageError, Trouble
+from edge_agent.storage.locks import LockWindow
+from edge_agent.web.live import LiveView
+from edge_agent.wire.values import format_instant
+
+FRAME_PATIENCE_S = 12.0
+"""A snapshot of an idle camera waits for the camera program to start, at the longest as long as a start command."""
+DEFAULT_LOCK_S = 300.0
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[EventType, dict[str, Any]], None]
+
+
+class JobFailed(Exception):
+    """The job cannot be done; `code` and the message go into the result."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What jobs work with. `publish_snapshot` gets a camera and its JPEG."""
+
+    views: Mapping[str, LiveView]
+    archive: Archive
+    root: Path
+    disk: Disk
+    clock: Clock
+    status: Latest[AgentStatus]
+    report: Report
+    publish_snapshot: Callable[[str, bytes], None]
+    lock_quota_percent: float
+    post: Post
+
+
+class Jobs:
+    """Each job is a task of `tasks` and ends in a `JobDone` event."""
+
+    def __init__(self, bench: Bench, tasks: asyncio.TaskGroup) -> None:
+        self._bench = bench
+        self._tasks = tasks
+
+    def do(self, command: Command) -> None:
+        self._tasks.create_task(self._do(command), name=f"{command.verb} {command.id}")
+
+    def compare(self, cameras: tuple[str, ...]) -> None:
+        self._tasks.create_task(self._compare(cameras), name="comparison picture")
+
+    async def _do(self, command: Command) -> None:
+        try:
+            match command.body:
+                case Snapshot(camera):
+                    code, message, data = await self._snapshot(camera)
+                case Lock():
+                    code, message, data = await self._lock(command.body)
+                case Unlock(label, start, end):
+                    code, message, data = await self._unlock(label, start, end)
+                case Clip(camera, start, end):
+                    code, message, data = await self._clip(camera, start, end)
+                case _:
+                    code, message, data = Code.INTERNAL, f"no job for {command.verb}", {}
+        except JobFailed as failure:
+            code, message, data = failure.code, str(failure), {}
+        except StorageError as error:
+            code, message, data = _code_of(error), str(error), {}
+        self._bench.post(ev.JobDone(command.id, code, message, data))
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    async def _snapshot(self, camera: str | None) -> tuple[Code, str, dict[str, Any]]:
+        cameras = [camera] if camera else list(self._bench.views)
+        found: dict[str, Frame] = {}
+        async with asyncio.TaskGroup() as tasks:
+            for name in cameras:
+                tasks.create_task(self._fresh(name, found), name=f"frame of {name}")
+        snapshots = {}
+        for name, frame in sorted(found.items()):
+            path = await self._bench.disk.run(self._bench.archive.store_snapshot, name, frame.captured_at, frame.jpeg)
+            snapshots[name] = {"path": str(path), "url": f"/recordings/{path}", "bytes": len(frame.jpeg)}
+            self._bench.publish_snapshot(name, frame.jpeg)
+            self._bench.report(EventType.SNAPSHOT_TAKEN, {"camera": name, "path": str(path)})
+        missing = [name for name in cameras if name not in found]
+        data = {"snapshots": snapshots}
+        if not missing:
+            return Code.OK, f"one picture of {', '.join(cameras)}", data
+        told = f"no frames from {', '.join(missing)} within {FRAME_PATIENCE_S:.0f} s: look at its state and its cable"
+        return (Code.PARTIAL if found else Code.NO_FRAMES), told, data
+
+    async def _fresh(self, camera: str, found: dict[str, Frame]) -> None:
+        try:
+            found[camera] = await self._bench.views[camera].fresh(FRAME_PATIENCE_S)
+        except TimeoutError:
+            log.warning("no frame for a snapshot: camera=%s", camera)
+
+    # -- locks --------------------------------------------------------------------------------------------------------
+
+    async def _lock(self, body: Lock) -> tuple[Code, str, dict[str, Any]]:
+        bench = self._bench
+        now = bench.clock.now().wall
+        if body.start is None and body.end is None:
+            before_s = DEFAULT_LOCK_S if body.before_s is None else body.before_s
+            start, end = now - timedelta(seconds=before_s), now + timedelta(seconds=body.after_s)
+        else:
+            start, end = body.start or datetime.min.replace(tzinfo=UTC), body.end or now
+        status = bench.status.value
+        since = status.started_at if status else None
+        total_bytes = (await bench.disk.run(lambda: shutil.disk_usage(bench.root))).total
+        quota_bytes = int(total_bytes * bench.lock_quota_percent / 100)
+        window = LockWindow(start, end, body.label or "", quota_bytes, now)
+        outcome = await bench.disk.run(bench.archive.lock, window, since)
+        if outcome.code is Code.LOCK_QUOTA:
+            told = (
+                f"locks would take {outcome.locked_bytes} bytes and may take {quota_bytes} "
+                f"({bench.lock_quota_percent:g} % of the disk): unlock something first"
+            )
+            raise JobFailed(Code.LOCK_QUOTA, told)
+        if outcome.code is not Code.OK:
+            raise JobFailed(outcome.code, "no footage lies in this window: look at the list of recordings")
+        for segment in outcome.segments:
+            bench.report(EventType.SEGMENT_LOCKED, {"camera": segment.camera, "path": segment.path})
+        data = {
+            "from": format_instant(start),
+            "to": format_instant(end),
+            "locked": [segment.path for segment in outcome.segments],
+            "pending": outcome.pending,
+        }
+        told = f"locked {len(outcome.segments)} segments"
+        return Code.OK, told + (", and those of the window still to be stored" if outcome.pending else ""), data
+
+    async def _unlock(
+        self, label: str | None, start: datetime | None, end: datetime | None
+    ) -> tuple[Code, str, dict[str, Any]]:
+        released = await self._bench.disk.run(self._bench.archive.unlock, label, start, end)
+        data = {"unlocked": [segment.path for segment in released]}
+        return Code.OK, f"unlocked {len(released)} segments", data
+
+    # -- clips and the comparison -------------------------------------------------------------------------------------
+
+    async def _clip(self, camera: str, start: datetime, end: datetime) -> tuple[Code, str, dict[str, Any]]:
+        bench = self._bench
+        segments = await bench.disk.run(bench.archive.window, camera, start, end)
+        if not segments:
+            raise JobFailed(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
+        written = await bench.disk.run(bench.archive.new_clip)
+        try:
+            await run_child("clip", clip_arguments(str(written), bench.root, segments, start, end))
+        except ChildFailed as error:
+            raise JobFailed(Code.INTERNAL, str(error)) from error
+        path = await bench.disk.run(bench.archive.store_clip, written, camera, start, end)
+        bench.report(EventType.CLIP_READY, {"camera": camera, "path": path, "url": f"/recordings/{path}"})
+        data = {"path": path, "url": f"/recordings/{path}", "segments": [segment.path for segment in segments]}
+        return Code.OK, f"a clip of {camera} at /recordings/{path}", data
+
+    async def _compare(self, cameras: tuple[str, ...]) -> None:
+        """One side-by-side picture of what the cameras recorded last, stored among the snapshots."""
+        bench = self._bench
+        sources = []
+        for camera in cameras:
+            segments = await bench.disk.run(bench.archive.window, camera, None, None)
+            if segments:
+                sources.append(segments[-1])
+        try:
+            jpeg = await run_child("compare", ["-", *(f"{one.camera}={bench.root / one.path}" for one in sources)])
+            path = await bench.disk.run(bench.archive.store_snapshot, "comparison", bench.clock.now().wall, jpeg)
+        except (ChildFailed, StorageError) as error:
+            log.warning("no comparison picture: %s", error)
+            return
+        bench.report(EventType.SNAPSHOT_TAKEN, {"camera": None, "cameras": list(cameras), "path": str(path)})
+
+
+def _code_of(error: StorageError) -> Code:
+    if error.trouble in (Trouble.FULL, Trouble.NO_INODES):
+        return Code.DISK_FULL
+    return Code.READ_ONLY if error.trouble is Trouble.READ_ONLY else Code.INTERNAL

@@ -1,0 +1,109 @@
+"""The archive as the web room sees it: pages, files, thumbnails made on first request, and clips as they are cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from edge_agent.app.children import ChildFailed, media_argv, run_child
+from edge_agent.app.disk import Disk
+from edge_agent.core.commands import Refusal
+from edge_agent.core.model import Code, Segment
+from edge_agent.storage.archive import Archive, Deleted
+from edge_agent.storage.errors import StorageError
+from edge_agent.storage.index import Filter, Page
+from edge_agent.web.ports import Wanted
+
+CHUNK_BYTES = 256 * 1024
+THUMBNAILS_AT_ONCE = 2
+
+
+class Library:
+    """Implements the web room's `Recordings`. Every method is safe to cancel."""
+
+    def __init__(self, archive: Archive, root: Path, disk: Disk) -> None:
+        self._archive = archive
+        self._root = root
+        self._disk = disk
+        self._thumbnailing = asyncio.Semaphore(THUMBNAILS_AT_ONCE)
+
+    async def page(self, wanted: Wanted, limit: int, cursor: str | None) -> Page | Refusal:
+        chosen = Filter(wanted.camera, wanted.mode, wanted.start, wanted.end, wanted.locked, wanted.label)
+        try:
+            return await self._disk.run(self._archive.page, chosen, limit, cursor)
+        except ValueError:
+            return Refusal(Code.OUT_OF_RANGE, "this cursor is of no page: begin again without one")
+        except StorageError as error:
+            return Refusal(Code.INTERNAL, str(error))
+
+    async def open(self, path: str) -> int | Refusal:
+        try:
+            descriptor = await self._disk.run(self._archive.open, path)
+            if descriptor is None and path.endswith(".jpg"):
+                await self._make_thumbnail(path)
+                descriptor = await self._disk.run(self._archive.open, path)
+        except (StorageError, ChildFailed) as error:
+            return Refusal(Code.INTERNAL, str(error))
+        if descriptor is None:
+            return Refusal(Code.NOT_FOUND, f"there is no recording {path[:120]!r}")
+        return descriptor
+
+    async def delete(self, path: str) -> Refusal | None:
+        try:
+            deleted = await self._disk.run(self._archive.delete, path)
+        except StorageError as error:
+            return Refusal(Code.INTERNAL, str(error))
+        match deleted:
+            case Deleted.DELETED:
+                return None
+            case Deleted.LOCKED:
+                return Refusal(Code.FORBIDDEN, f"{path} is locked: unlock it first")
+            case Deleted.NOT_FOUND:
+                return Refusal(Code.NOT_FOUND, f"there is no recording {path[:120]!r}")
+
+    async def clip(self, camera: str, start: datetime, end: datetime) -> AsyncGenerator[bytes, None] | Refusal:
+        try:
+            segments = await self._disk.run(self._archive.window, camera, start, end)
+        except StorageError as error:
+            return Refusal(Code.INTERNAL, str(error))
+        if not segments:
+            return Refusal(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
+        return _stream(clip_arguments("-", self._root, segments, start, end))
+
+    async def _make_thumbnail(self, path: str) -> None:
+        segment = path.removesuffix(".jpg") + ".mp4"
+        if await self._disk.run(self._archive.find, segment) is None:
+            return
+        async with self._thumbnailing:
+            jpeg = await run_child("thumbnail", [str(self._root / segment), "-"])
+        await self._disk.run(self._archive.store_thumbnail, segment, jpeg)
+
+
+def clip_arguments(output: str, root: Path, segments: Sequence[Segment], start: datetime, end: datetime) -> list[str]:
+    """What the clip child is told: the segments, and how far into the first and last one the window reaches."""
+    from_s = max(0.0, (start - segments[0].started_at).total_seconds())
+    to_s = max(0.0, (end - segments[-1].started_at).total_seconds())
+    paths = [str(root / segment.path) for segment in segments]
+    return [output, *paths, "--from", f"{from_s:.3f}", "--to", f"{to_s:.3f}"]
+
+
+async def _stream(arguments: Sequence[str]) -> AsyncGenerator[bytes, None]:
+    """What the clip child writes, as it writes it."""
+    process = await asyncio.create_subprocess_exec(
+        *media_argv("clip", arguments), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+    )
+    try:
+        if process.stdout is not None:
+            while chunk := await process.stdout.read(CHUNK_BYTES):
+                yield chunk
+        if await process.wait():
+            raise OSError(f"the clip could not be finished: exit code {process.returncode}")
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

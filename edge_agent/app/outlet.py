@@ -1,0 +1,156 @@
+"""What the world hears: results, events and the newest state, over every door at once. Implements `ports.Outlet`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from edge_agent.app.disk import Disk
+from edge_agent.core.commands import Command, Result, Verb
+from edge_agent.core.model import EventType, ResultStatus
+from edge_agent.core.status import AgentStatus
+from edge_agent.latest import Latest
+from edge_agent.mqtt.gateway import Gateway
+from edge_agent.ports import Clock
+from edge_agent.storage.errors import StorageError
+from edge_agent.storage.journal import CommandJournal
+from edge_agent.wire import event_document, result_document, status_document
+
+VERIFIED_EVERY_S = 30.0
+"""`verified_until` moves every second; on its own it is not worth a retained message more often than this."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """The newest document of each kind, for the page's WebSocket."""
+
+    status: Latest[dict[str, Any]]
+    info: Latest[dict[str, Any]]
+    telemetry: Latest[dict[str, Any]]
+    event: Latest[dict[str, Any]]
+    result: Latest[dict[str, Any]]
+
+    @classmethod
+    def empty(cls) -> Feeds:
+        return cls(Latest(), Latest(), Latest(), Latest(), Latest())
+
+
+class Outlet:
+    """Sends documents to the broker and to the page. `gateway` may be set later; until then only the page hears."""
+
+    def __init__(
+        self,
+        device: str,
+        boot_id: str,
+        feeds: Feeds,
+        journal: CommandJournal,
+        disk: Disk,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+        status: Callable[[], AgentStatus | None],
+    ) -> None:
+        self.gateway: Gateway | None = None
+        self._device = device
+        self._boot_id = boot_id
+        self._feeds = feeds
+        self._journal = journal
+        self._disk = disk
+        self._clock = clock
+        self._tasks = tasks
+        self._status = status
+        self._published: AgentStatus | None = None
+        self._published_mono_s = float("-inf")
+        self.announced: Callable[[], None] = lambda: None
+
+    # -- ports.Outlet -------------------------------------------------------------------------------------------------
+
+    def answer(self, command: Command, result: Result) -> None:
+        if not result.duplicate and result.status is not ResultStatus.REJECTED:
+            note = self._note_final(result) if result.final else self._note_accepted(command)
+            self._tasks.create_task(note, name=f"journal {result.id}")
+        status = self._status()
+        if result.verb == Verb.PING and result.final and status is not None:
+            told = status_document(self._device, self._boot_id, result.at, status)
+            result = replace(result, data={"status": told})
+        document = result_document(self._device, result)
+        self._feeds.result.put(document)
+        if self.gateway:
+            self.gateway.result(document, reply_to=command.reply_to, correlation=command.correlation)
+
+    def report(self, event_type: EventType, at: datetime, fields: dict[str, Any]) -> None:
+        document = event_document(self._device, event_type, at, fields)
+        self._feeds.event.put(document)
+        if self.gateway:
+            self.gateway.event(document)
+
+    def announce(self) -> None:
+        if self.gateway:
+            self.gateway.announce()
+        self.announced()
+
+    def connect(self, gateway: Gateway) -> None:
+        """Use this gateway from now on; it gets the newest of everything."""
+        self.gateway = gateway
+        self._published = None
+        status = self._status()
+        if status is not None:
+            self.status(status)
+
+    def snapshot(self, camera: str, jpeg: bytes) -> None:
+        """Publish a camera's last snapshot."""
+        if self.gateway:
+            self.gateway.snapshot(camera, jpeg)
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def status(self, status: AgentStatus) -> None:
+        """Publish the status if more than the verified instants changed, or those are old enough."""
+        now = self._clock.now()
+        document = status_document(self._device, self._boot_id, now.wall, status)
+        self._feeds.status.put(document)
+        same = self._published is not None and _without_verified(status) == _without_verified(self._published)
+        if same and now.mono_s - self._published_mono_s < VERIFIED_EVERY_S:
+            return
+        before, self._published, self._published_mono_s = self._published, status, now.mono_s
+        if self.gateway is None:
+            return
+        self.gateway.status(document)
+        for camera, told in status.cameras.items():
+            online = told.error is None
+            if before is None or (before.cameras[camera].error is None) != online:
+                self.gateway.camera_availability(camera, online)
+
+    def telemetry(self, document: dict[str, Any]) -> None:
+        self._feeds.telemetry.put(document)
+        if self.gateway:
+            self.gateway.telemetry(document)
+
+    def info(self, document: dict[str, Any]) -> None:
+        self._feeds.info.put(document)
+        if self.gateway:
+            self.gateway.info(document)
+
+    # -- the journal --------------------------------------------------------------------------------------------------
+
+    async def _note_accepted(self, command: Command) -> None:
+        try:
+            await self._disk.run(self._journal.accepted, command)
+        except StorageError as error:
+            log.warning("command journal: %s", error)
+
+    async def _note_final(self, result: Result) -> None:
+        try:
+            await self._disk.run(self._journal.final, result)
+        except StorageError as error:
+            log.warning("command journal: %s", error)
+
+
+def _without_verified(status: AgentStatus) -> AgentStatus:
+    cameras = {camera: replace(one, verified_until=None) for camera, one in status.cameras.items()}
+    return replace(status, cameras=cameras)

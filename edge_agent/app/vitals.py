@@ -1,0 +1,104 @@
+"""The telemetry: measured by the rooms, joined into one document every interval."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.app.disk import Disk
+from edge_agent.app.upkeep import Upkeep
+from edge_agent.core.model import CameraState
+from edge_agent.core.status import AgentStatus
+from edge_agent.host.clock import Clock
+from edge_agent.host.telemetry import HostTelemetry
+from edge_agent.latest import Latest
+from edge_agent.storage.archive import Archive
+from edge_agent.storage.errors import StorageError
+from edge_agent.web.live import LiveView
+from edge_agent.wire import telemetry_document
+
+FIRST_AFTER_S = 1.0
+"""Rates are differences: the first document has something to show after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What is measured, and `publish` for the finished document."""
+
+    device: str
+    interval_s: float
+    host: HostTelemetry
+    clock: Clock
+    archive: Archive
+    upkeep: Upkeep
+    footage: Disk
+    state: Disk
+    views: Mapping[str, LiveView]
+    status: Latest[AgentStatus]
+    written: Callable[[str], int]
+    publish: Callable[[dict[str, Any]], None]
+
+    async def run(self) -> None:
+        """Measure and publish for ever."""
+        before = {camera: self.written(camera) for camera in self.views}
+        waited_s = FIRST_AFTER_S
+        await asyncio.sleep(waited_s)
+        while True:
+            written = {camera: self.written(camera) for camera in self.views}
+            rates = {camera: max(0, written[camera] - before[camera]) / waited_s for camera in self.views}
+            before = written
+            self.publish(await self._document(rates))
+            waited_s = self.interval_s
+            await asyncio.sleep(waited_s)
+
+    async def _document(self, rates: Mapping[str, float]) -> dict[str, Any]:
+        values = await self.state.run(self.host.sample)
+        values["clock_synchronized"] = self.clock.synchronized()
+        values["disk"] = self._disk(sum(rates.values()))
+        values["recordings"] = await self._recordings()
+        values["cameras"] = {camera: self._camera(camera, rate) for camera, rate in rates.items()}
+        return telemetry_document(self.device, self.clock.now().wall, values)
+
+    def _disk(self, write_bytes_ps: float) -> dict[str, Any]:
+        health = self.upkeep.health
+        room = health.room if health else None
+        if health is None or room is None:
+            return {}
+        usable_bytes = max(0, room.free_bytes - self.upkeep.floor_bytes(room))
+        recording_bps = self.upkeep.expected_bps(self.status.value)
+        return {
+            "free_bytes": room.free_bytes,
+            "total_bytes": room.total_bytes,
+            "used_percent": round(100 * (1 - room.free_bytes / room.total_bytes), 1) if room.total_bytes else None,
+            "write_bps": round(write_bytes_ps * 8),
+            "sync_ms": health.sync_ms,
+            "recording_hours_left": round(usable_bytes * 8 / recording_bps / 3600, 1) if recording_bps else None,
+        }
+
+    async def _recordings(self) -> dict[str, Any]:
+        try:
+            usage = await self.footage.run(self.archive.usage)
+        except StorageError:
+            return {}
+        return {
+            "count": usage.count,
+            "bytes": usage.bytes,
+            "locked_bytes": usage.locked_bytes,
+            "oldest_at": usage.oldest_at,
+        }
+
+    def _camera(self, camera: str, bytes_ps: float) -> dict[str, Any]:
+        view = self.views[camera]
+        status = self.status.value
+        told = status.cameras[camera] if status else None
+        running = told is not None and told.state is CameraState.RUNNING
+        shown_fps = round(view.fps, 1) or None
+        recorded_fps = told.fps if told is not None and told.recording else None
+        return {
+            "fps": (shown_fps or recorded_fps or 0.0) if running else 0.0,
+            "bitrate_bps": round(bytes_ps * 8),
+            "viewers": view.viewers,
+            "dropped_frames": view.dropped_frames,
+        }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.mosquitto import Certificates, Mosquitto
+from tests.fakes.mosquitto import Certificates, MakeMosquitto, Mosquitto
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def make_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+def make_mosquitto(tmp_path: Path) -> Iterator[MakeMosquitto]:
     """Start brokers with the keywords of `Mosquitto`; all end with the test."""
     with ExitStack() as stack:
         count = 0
@@ -33,6 +33,6 @@ def make_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 
 @pytest.fixture
-def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+def mosquitto(make_mosquitto: MakeMosquitto) -> Mosquitto:
     """A plain broker that lets everybody in and forgets all when it ends."""
     return make_mosquitto()

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from edge_agent.mqtt.messages import Message
-from edge_agent.mqtt.trouble import BrokerUnavailable, Trouble, connect_trouble, silence
+from edge_agent.mqtt.trouble import BrokerUnavailable, Trouble, connect_trouble, silence, tls_trouble
 
 CONNECT_TIMEOUT_S = 10.0
 """From the first look at the host name to CONNACK. A broker that accepts and never answers is given up then."""
@@ -74,8 +74,10 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
         return context.wrap_socket(sock, server_hostname=host)
     except TimeoutError as error:
         raise silence(str(endpoint), reached=True) from error
-    except (OSError, ValueError) as error:
+    except ssl.SSLError as error:
         raise connect_trouble(error, str(endpoint)) from error
+    except (OSError, ValueError) as error:
+        raise tls_trouble(str(error), str(endpoint)) from error
     finally:
         sock.close()  # wrap_socket has taken it over, or nobody wants it any more
 

@@ -64,8 +64,9 @@ class _Rank(IntEnum):
 class GatewaySettings:
     """What the gateway is told once.
 
-    The endpoint comes without a last will. `boot_id` is what the info document says under this key; it has to differ
-    between two starts of an agent. `birth_topic` is where Home Assistant says `online`, None for nowhere.
+    The endpoint comes without a last will, and its client id gets a part of the boot id. `boot_id` is what the info
+    document says under this key; it has to differ between two starts of an agent. `birth_topic` is where Home Assistant
+    says `online`, None for nowhere.
     """
 
     endpoint: Endpoint
@@ -118,14 +119,13 @@ class Gateway:
         self._online = Message(availability, ONLINE, retain=True)
         self._offline = Message(availability, OFFLINE, retain=True)
         self._image[_Rank.AVAILABILITY][availability] = self._online
-        spare = f"{settings.endpoint.client_id}-{settings.boot_id[:8]}"
-        # A 3.1.1 broker does not say why it ended a connection: there two agents must never share a client id.
-        own = settings.endpoint.client_id if version_5 else spare
+        # Brokers let a client that comes with a known id throw the other one out. No two agents share theirs.
+        own = f"{settings.endpoint.client_id}-{settings.boot_id[:8]}"
         self._uplink = Uplink(
             replace(settings.endpoint, client_id=own, will=self._offline),
             Epoch(self._open, self._received, self._greeted, lambda: [self._offline]),
             callbacks.tell,
-            spare_client_id=spare,
+            spare_client_id=f"{own}-b",
         )
 
     @property

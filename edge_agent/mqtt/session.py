@@ -36,7 +36,7 @@ from edge_agent.mqtt.trouble import (
 ANSWER_TIMEOUT_S = 10.0
 """For SUBACK."""
 SESSION_EXPIRY_S = 60
-"""How long an MQTT 5 broker keeps commands for an absent agent: over a flap or a restart, not to surprise later."""
+"""How long an MQTT 5 broker keeps commands for an absent agent: over a flap, and no longer, not to surprise later."""
 WILL_DELAY_S = 2
 """How long an MQTT 5 broker waits before it calls the agent `offline`, so that a flap does not show."""
 RECEIVE_BYTES_MAX = 256 * 1024
@@ -155,7 +155,8 @@ class Session:
     def close(self) -> None:
         """Say goodbye to the broker, so that it keeps the last will to itself, and free the socket. May be repeated."""
         if self._descriptor is not None:
-            self._client.disconnect()
+            forget = _properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0) if self._endpoint.version_5 else None
+            self._client.disconnect(properties=forget)
             self._client.loop_write()
         self.drop()
 

@@ -79,7 +79,7 @@ def tls_trouble(text: str, where: str) -> BrokerUnavailable:
             Trouble.TLS_CLIENT_REFUSED,
             f"{where} does not accept the client certificate ({text}); check mqtt.cert_file and mqtt.key_file",
         )
-    return BrokerUnavailable(Trouble.TLS_FAILED, f"TLS with {where} failed: {text}")
+    return BrokerUnavailable(Trouble.TLS_FAILED, f"TLS with {where} failed ({text}); check that this is its TLS port")
 
 
 def _certificate_trouble(error: ssl.SSLCertVerificationError, where: str) -> BrokerUnavailable:
@@ -126,9 +126,7 @@ def disconnect_trouble(reason: str, where: str) -> BrokerUnavailable:
     """Why an open connection ended, from the name of the DISCONNECT code or of paho's own finding."""
     match reason:
         case "Session taken over":
-            return BrokerUnavailable(
-                Trouble.CLIENT_ID_TAKEN, "another client took this agent's MQTT client id; look for a cloned device"
-            )
+            return BrokerUnavailable(Trouble.CLIENT_ID_TAKEN, "another client took this agent's MQTT client id")
         case "Keep alive timeout":
             return BrokerUnavailable(Trouble.LOST, f"{where} fell silent; check the network")
         case "Not authorized":

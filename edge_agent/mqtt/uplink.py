@@ -26,6 +26,10 @@ LONGEST_DELAY_S = 30.0
 """Full jitter between 0 and these: a thousand devices must not come back at once."""
 STEADY_AFTER_S = 2.0
 """A connection that lived this long was a good one: the next try starts from the first delay again."""
+CUT_SHORT_S = 3.0
+CUTS_SUSPECTED = 2
+"""So many connections in a row that ended this soon and without a reason mean that another client has our client id:
+mosquitto does not say so, and two that fight over an id throw each other out once a second."""
 DUPLICATE_DELAYS_S = (30.0, 60.0)
 """How long the second of two agents with one device id waits before it looks again."""
 FAREWELL_TIMEOUT_S = 2.0
@@ -75,6 +79,7 @@ class Uplink:
         self._outbox = Outbox()
         self._session: Session | None = None
         self._steady = False
+        self._cuts = 0
         self._greeting = False
         self._pump_due = False
         self._trouble: Trouble | None = None
@@ -133,16 +138,19 @@ class Uplink:
 
     async def _live(self) -> None:
         session = await Session.connect(self._endpoint, self)
+        began_s = self._loop.time()
         try:
             greeting = await self._epoch.open(session)
             self._begin(session, greeting)
-            began_s = self._loop.time()
             ends: list[asyncio.Future[Any]] = [session.ended, self._stop]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            self._steady = self._loop.time() - began_s >= STEADY_AFTER_S
-            if session.ended.done():
-                raise session.ended.result()
-            await self._say_farewell(session)
+            if not session.ended.done():
+                await self._say_farewell(session)
+                return
+            lived_s = self._loop.time() - began_s
+            self._steady = lived_s >= STEADY_AFTER_S
+            self._cuts = self._cuts + 1 if lived_s < CUT_SHORT_S else 0
+            raise self._suspected(session.ended.result())
         except asyncio.CancelledError:
             # There is no time left to wait for the broker; what fits into the socket's buffer still arrives.
             for message in self._epoch.farewell() if self._session is not None else ():
@@ -161,9 +169,21 @@ class Uplink:
         self._outbox.open(greeting, window=session.receive_maximum)
         self._pump_soon()
         trouble, self._trouble = self._trouble, None
-        if trouble is not None and trouble is not Trouble.CLIENT_ID_TAKEN:
+        if trouble is not None:
             self._tell(trouble, None)
         self._tell_dropped()
+
+    def _suspected(self, reason: BrokerUnavailable) -> BrokerUnavailable:
+        if reason.trouble is not Trouble.LOST or self._cuts < CUTS_SUSPECTED:
+            return reason
+        self._cuts = 0
+        if self._endpoint.client_id != self._own_client_id:
+            return reason
+        return BrokerUnavailable(
+            Trouble.CLIENT_ID_TAKEN,
+            f"{CUTS_SUSPECTED} connections in a row were cut right after the broker's welcome: another client seems to "
+            f"use the MQTT client id {self._own_client_id}",
+        )
 
     async def _say_farewell(self, session: Session) -> None:
         try:
@@ -193,6 +213,7 @@ class Uplink:
         if trouble is Trouble.CLIENT_ID_TAKEN:
             self._endpoint = replace(self._endpoint, client_id=self._spare_client_id)
             self._tell(trouble, f"{error}; this agent goes on as {self._spare_client_id}")
+            self._trouble = None  # it stays named while the spare id is in use
             return
         if trouble in (Trouble.NOT_AUTHORISED, Trouble.REFUSED):
             # Some brokers know clients by their id: then the own one is the only way in.

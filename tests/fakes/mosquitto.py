@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -247,3 +247,7 @@ class Mosquitto:
             if self.tls.client_ca is not None:
                 lines += [f"cafile {self.tls.client_ca}", "require_certificate true"]
         return [*lines, *self._extra]
+
+
+MakeMosquitto = Callable[..., Mosquitto]
+"""Starts a broker with the keywords of `Mosquitto`."""

@@ -33,13 +33,17 @@ def endpoint(port: int, **changes: Any) -> Endpoint:
 class House:
     """Answers every command at once, as the agent does, and notes what it was told."""
 
-    gateway: Gateway
-    device: str
     commands: list[RawCommand] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     births: int = 0
     answering: bool = True
+    _gateway: Gateway | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def gateway(self) -> Gateway:
+        assert self._gateway is not None
+        return self._gateway
 
     def submit(self, raw: RawCommand) -> str | None:
         self.commands.append(raw)
@@ -91,14 +95,9 @@ def make_house(port: int, *, device: str = "van7", boot_id: str = "boot-one", **
         boot_id=boot_id,
         **{name: value for name, value in options.items() if name in names},
     )
-    callbacks = Callbacks(
-        submit=lambda raw: house.submit(raw),
-        tell=lambda code, message: house.tell(code, message),
-        on_birth=lambda: house.birth(),
-        now=read_clock,
-    )
-    gateway = Gateway(settings, callbacks)
-    house = House(gateway, device)
+    house = House()
+    callbacks = Callbacks(submit=house.submit, tell=house.tell, on_birth=house.birth, now=read_clock)
+    gateway = house._gateway = Gateway(settings, callbacks)
     gateway.info({"v": 1, "device": device, "boot_id": boot_id})
     gateway.status({"v": 1, "device": device, "state": "idle"})
     gateway.telemetry({"v": 1, "cpu_percent": 1.5})

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from edge_agent.mqtt.endpoint import ProtocolVersion
 from tests.fakes.listener import Heard, Listener
-from tests.fakes.mosquitto import Mosquitto
+from tests.fakes.mosquitto import MakeMosquitto, Mosquitto
 from tests.mqtt.gateways import BOTH_VERSIONS, House, make_house, running
 
 GREETING = [
@@ -138,8 +136,8 @@ async def test_both_answers_to_a_group_command_keep_their_order(mosquitto: Mosqu
                 assert statuses == ["succeeded", "late"]
 
 
-async def test_a_retained_command_is_answered_once_over_all_connections(make_mosquitto) -> None:  # type: ignore[no-untyped-def]  # the factory's type says nothing here
-    mosquitto: Mosquitto = make_mosquitto(persistence=True)
+async def test_a_retained_command_is_answered_once_over_all_connections(make_mosquitto: MakeMosquitto) -> None:
+    mosquitto = make_mosquitto(persistence=True)
     mosquitto.publish("blackbox/van7/cmd/start", '{"id":"old"}', retain=True)
     with Listener(mosquitto.port, "blackbox/van7/+") as listener:
         async with running(make_house(mosquitto.port)) as house:
@@ -238,14 +236,15 @@ async def test_a_large_picture_and_a_removed_discovery_reach_the_broker(mosquitt
             await listener.until(both)
 
 
-async def test_publishing_never_waits_for_a_broker_that_is_not_there(mosquitto: Mosquitto) -> None:
+async def test_what_does_not_fit_while_the_broker_is_away_is_counted(mosquitto: Mosquitto) -> None:
     mosquitto.stop()
-    house = make_house(mosquitto.port)
-    async with running(house):
+    async with running(make_house(mosquitto.port)) as house:
         await house.problem("broker_unreachable")
-        async with asyncio.timeout(5):
-            for number in range(3000):
-                house.gateway.event({"at": number})
+        for number in range(3000):
+            house.gateway.event({"at": number})
         mosquitto.start()
-        text = await house.problem("events_lost")
-        assert text.startswith("2000 events")
+        with Listener(mosquitto.port, "blackbox/van7/event") as listener:
+            text = await house.problem("events_lost")
+            assert text.startswith("2000 events")
+            await listener.until(lambda heard: heard and heard[-1].document["at"] == 2999)
+            assert [one.document["at"] for one in listener.heard][-50:] == list(range(2950, 3000))

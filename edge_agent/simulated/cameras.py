@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.simulated.settings import SettingsError
+
 # In the order of the real list: ids sorted descending, so the connector CAM/DISP 0 of a Pi 5 (i2c@88000) comes first.
 _BUSES = (88000, 80000, 70000, 68000)
 _MODELS = ("imx708", "imx708_wide")
@@ -47,9 +49,16 @@ def listing(cameras: list[Camera]) -> str:
 
 
 def acquire(camera: Camera, directory: Path) -> bool:
-    """Lock the camera until this process ends, however it ends. False if another process has it."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory / f"camera{camera.index}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Lock the camera until this process ends, however it ends. False if another process has it.
+
+    Raises SettingsError if the directory cannot be used.
+    """
+    path = directory / f"camera{camera.index}.lock"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise SettingsError(f"EDGE_AGENT_SIM_LOCK_DIR: {path}: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -159,8 +159,7 @@ class LibavSink:
         return stream
 
     def _built_in(self, options: Options) -> dict[str, str]:
-        high_definition = options.width >= 1280 or options.height >= 720
-        matrix = "bt709" if high_definition else "smpte170m"
+        matrix = "bt709" if options.is_high_definition else "smpte170m"
         result = {
             "g": str(options.intra or int(options.frames_per_second)),
             "b": str(options.bitrate_bps),
@@ -180,10 +179,11 @@ class LibavSink:
     def _description(self, options: Options) -> str:
         """What av_dump_format prints of the output."""
         rate = f"{options.frames_per_second:g}"
+        colours = "bt709" if options.is_high_definition else "smpte170m/smpte170m/bt709"
         bits = f"{options.bitrate_bps // 1000} kb/s, " if options.bitrate_bps else ""
         return (
             f"Output #0, {self._container.format.name}, to '{self._output}':\n"
-            f"  Stream #0:0: Video: h264, yuv420p(tv, smpte170m/smpte170m/bt709), {options.width}x{options.height},"
+            f"  Stream #0:0: Video: h264, yuv420p(tv, {colours}), {options.width}x{options.height},"
             f" q=2-31, {bits}{rate} fps, {rate} tbr, 1000k tbn\n"
             "      Side data:\n"
             f"        cpb: bitrate max/min/avg: 0/0/{options.bitrate_bps} buffer size: 0 vbv_delay: N/A"

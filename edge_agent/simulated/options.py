@@ -67,6 +67,11 @@ class Options:
     def frames_per_second(self) -> float:
         return self.framerate if self.framerate is not None and self.framerate > 0 else DEFAULT_FRAMERATE
 
+    @property
+    def is_high_definition(self) -> bool:
+        """From here on video is in the colours of Rec. 709."""
+        return self.width >= 1280 or self.height >= 720
+
 
 def read(words: Sequence[str], settings: Settings) -> Options:
     """The options meant by the words after the program's name. Raises Refused with the real program's message."""

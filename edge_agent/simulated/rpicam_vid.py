@@ -74,7 +74,9 @@ def _record(options: Options, settings: Settings, console: Console, started_s: f
     console.greet()
     faults = Faults(settings.control, options.camera)
     camera = _open(options, settings, faults, console)
-    colours = "sYCC" if options.codec in {"mjpeg", "yuv420"} else "SMPTE170M"
+    colours = "Rec709" if options.is_high_definition else "SMPTE170M"
+    if options.codec in {"mjpeg", "yuv420"}:
+        colours = "sYCC"
     if refusal := denoise_refusal(options):
         raise Refused(refusal)
     console.configured(camera.id, options.width, options.height, options.framerate, colours)

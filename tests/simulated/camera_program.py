@@ -63,8 +63,8 @@ class Program:
         assert len(matches) >= times, f"{pattern!r} not {times} times in:\n{self.stderr}"
         return matches[times - 1]
 
-    def wait_until_running(self) -> None:
-        """Until the program has its signal handlers: it logs a harmless signal only then."""
+    def wait_until_configured(self) -> None:
+        """Until the camera is set up; frames and signal handlers come after the start-up delay."""
         self.wait_for("configuring streams")
 
     def returncode(self) -> int:

@@ -124,7 +124,7 @@ def test_sigint_ends_the_stream_after_a_whole_frame(machine: Machine) -> None:
 
 def test_sigint_before_the_camera_runs_kills(machine: Machine) -> None:
     program = machine.start(*MJPEG, start_delay_s="600")
-    program.wait_until_running()
+    program.wait_until_configured()
     program.process.send_signal(signal.SIGINT)
     assert program.returncode() == -signal.SIGINT
 
@@ -214,6 +214,13 @@ def test_it_says_what_is_wrong_with_the_simulation_itself(machine: Machine) -> N
     machine.inject({"0": {"fault": "explode"}})
     code, _, stderr = machine.run(*MJPEG)
     assert (code, stderr.splitlines()[-1]) == (70, "simulated rpicam-vid: control file: unknown fault 'explode'")
+
+
+def test_it_says_where_it_cannot_lock(machine: Machine) -> None:
+    machine.control.with_name("file").touch()
+    code, _, stderr = machine.run(*MJPEG, lock_dir=str(machine.control.with_name("file") / "locks"))
+    assert code == 70
+    assert "EDGE_AGENT_SIM_LOCK_DIR: " in stderr
 
 
 @pytest.mark.parametrize("option", ["--version", "--list-cameras"])

@@ -1,7 +1,8 @@
 """The test picture: colour bars, texture, a wandering block, the clock, the camera's number and the frame's.
 
 Drawn as planar YUV 4:2:0 straight into the encoder's frame. Nearly all of it never changes: a frame costs the few lines
-that do (about 0.1 ms at 640x480), not the picture. The texture gives JPEGs and key frames the size of a real room's.
+that do (0.05 ms at 640x480, 0.11 ms at 1920x1080), not the picture. The texture
+gives JPEGs and key frames the size of a real room's.
 """
 
 import hashlib

@@ -17,6 +17,7 @@ from edge_agent import __version__
 from edge_agent.app.house import Leaving, live
 from edge_agent.config import Config, ConfigError, Finding, load
 from edge_agent.rpicam.argv import ExtraArgRefused, check_extra_args
+from edge_agent.web.tokens import TokensUnusable
 
 OK, FAULT, USAGE = 0, 1, 2
 
@@ -62,11 +63,19 @@ def _configuration(path: Path | None) -> Config:
 def _run(config: Config) -> int:
     _log_to_stderr()
     log.info("edge_agent %s device=%s configuration=%s", __version__, config.device.id, config.source or "none")
-    leaving = asyncio.run(live(config, os.environ))
+    try:
+        leaving = asyncio.run(live(config, os.environ, _tell_person))
+    except TokensUnusable as unusable:
+        print(f"edge-agent: {unusable}", file=sys.stderr)
+        return USAGE
     if leaving is Leaving.RESTART:
         # The same pid: whoever supervises the agent notices nothing, and the recorders are adopted.
         os.execv(sys.executable, [sys.executable, "-m", "edge_agent", *sys.argv[1:]])  # noqa: S606
     return OK
+
+
+def _tell_person(text: str) -> None:
+    print(text, flush=True)
 
 
 def _log_to_stderr() -> None:

@@ -21,7 +21,9 @@ from edge_agent import __version__
 from edge_agent.app.cameras import find_cameras
 from edge_agent.app.disk import Disk
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
+from edge_agent.app.front import web_server, welcome
 from edge_agent.app.jobs import Bench, Jobs
+from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
 from edge_agent.app.outlet import Feeds, Outlet
 from edge_agent.app.recording import Studio
@@ -51,6 +53,7 @@ from edge_agent.storage.state import StateFile
 from edge_agent.storage.volume import Volume
 from edge_agent.tapframes import TapFrame
 from edge_agent.web.live import LiveView
+from edge_agent.web.server import WebServer, make_access
 from edge_agent.wire import About, info_document
 
 FINISH_PATIENCE_S = 20.0
@@ -70,10 +73,14 @@ class _Left(Exception):
     """Ends the TaskGroup when everything is in order."""
 
 
-async def live(config: Config, environ: Mapping[str, str]) -> Leaving:
-    """Run the agent until it is asked to leave, and say why it did."""
-    house = House(config, environ)
+async def live(config: Config, environ: Mapping[str, str], tell_person: Callable[[str], None]) -> Leaving:
+    """Run the agent until it is asked to leave, and say why it did.
+
+    `tell_person` shows what is for people's eyes only: the welcome, and a new access token. Raises `TokensUnusable`.
+    """
+    house = House(config, environ, tell_person)
     try:
+        await house.prepare()
         async with asyncio.TaskGroup() as tasks:
             await house.start(tasks)
     except* _Left:
@@ -86,8 +93,9 @@ async def live(config: Config, environ: Mapping[str, str]) -> Leaving:
 class House:
     """One agent: `start` it within a TaskGroup, which ends by itself when the agent is to leave, then `close`."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+    def __init__(self, config: Config, environ: Mapping[str, str], tell_person: Callable[[str], None]) -> None:
         self.leaving = Leaving.STOP
+        self._tell_person = tell_person
         self._config = config
         self._environ = environ
         self._clock = Clock()
@@ -105,17 +113,31 @@ class House:
         self._gateway: Gateway | None = None
         self._broker: Broker | None = None
         self._http_url: str | None = None
+        self._web: WebServer | None = None
         root, state_dir = config.recording.root, config.device.state_dir
         self._spool = Spool(root)
         self._archive = Archive(root, state_dir)
         self._journal = CommandJournal(state_dir / "commands.jsonl")
         self._state_file = StateFile(state_dir / "state.json")
 
+    async def prepare(self) -> None:
+        """See who may come in. Raises `TokensUnusable`, before anything was touched."""
+        web, state_dir = self._config.web, self._config.device.state_dir
+        self._access, new_token = await self._state.run(make_access, web, state_dir, self._clock.now)
+        if new_token is not None:
+            self._tell_person(f"A new access token, shown this once: {new_token}")
+
     # -- starting -----------------------------------------------------------------------------------------------------
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Build everything and start what goes on for ever as tasks."""
         self._catch_signals()
+        config = self._config
+        self._access, new_token = await self._state.run(
+            make_access, config.web, config.device.state_dir, self._clock.now
+        )
+        if new_token is not None:
+            self._tell_person(f"A new access token, shown this once: {new_token}")
         self._cameras = await find_cameras(self._config, environment(self._environ))
         found = await find_runs(self._spool, self._footage, self._machine_boot)
         self._build_views()
@@ -133,11 +155,13 @@ class House:
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
         tasks.create_task(self._scan(), name="scan the archive")
         runs.take_over(found)
-        await self._open_doors(tasks)
+        self._broker = await self._open_doors(tasks)
         for command in answered:
             self._outlet.answer(command, _interrupted(command, self._clock.now()))
+        self._open_page()
         self._keep_going(tasks)
-        self._services.ready(f"recording to {self._config.recording.root}")
+        self._tell_person(welcome(config, self._broker, self._http_url, simulated=self._cameras.abilities.simulated))
+        self._services.ready(f"recordings in {config.recording.root}")
 
     async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[Command, ...]]:
         config = self._config
@@ -159,9 +183,26 @@ class House:
         scanned = await self._footage.run(self._archive.reconcile)
         log.info("archive scanned segments=%d entered=%d gone=%d", scanned.segments, scanned.entered, scanned.gone)
 
-    async def _open_doors(self, tasks: asyncio.TaskGroup) -> None:
+    def _open_page(self) -> None:
+        """Listen. A port that is taken must not keep cameras from recording: it is a problem, not the end."""
+        library = Library(self._archive, self._config.recording.root, self._footage)
+        self._web = web_server(
+            self._config, self._access, self._boot_id, self._driver, self._clock, self._feeds, library, self._views
+        )
+        try:
+            self._web.start()
+        except OSError as error:
+            address = f"{self._config.web.host}:{self._config.web.port}"
+            log.warning("the page cannot be served: address=%s error=%s", address, error)
+            told = f"the page cannot be served on {address} ({error.strerror or error}): choose another web.port"
+            self._driver.post(ev.ProblemChanged("web_unavailable", told))
+            return
+        self._http_url = self._web.url
+        self._tell_about()
+
+    async def _open_doors(self, tasks: asyncio.TaskGroup) -> Broker:
         tell = problem_teller(self._driver)
-        broker = self._broker = await broker_of(self._config, tell)
+        broker = await broker_of(self._config, tell)
         if broker.missing is not None:
             tell("broker_missing", broker.missing)
         elif broker.embedded is not None:
@@ -172,6 +213,7 @@ class House:
         self._tell_about()
         if broker.missing is None:
             tasks.create_task(self._gateway.run(), name="broker connection")
+        return broker
 
     def _keep_going(self, tasks: asyncio.TaskGroup) -> None:
         tasks.create_task(self._leave(), name="leave")
@@ -360,6 +402,10 @@ class House:
             self._driver.post(ev.StopRequested())
             await self._finish_recordings()
         self._driver.stop()
+        if self._web is not None:
+            await self._web.stop()
+        for view in self._views.values():
+            view.close()
         if self._gateway is not None:
             await self._gateway.stop()
         if self._broker is not None and self._broker.embedded is not None:
@@ -376,8 +422,6 @@ class House:
 
     def close(self) -> None:
         """Let go of disks and files."""
-        for view in self._views.values():
-            view.close()
         self._footage.close()
         self._state.close()
         self._archive.close()

@@ -151,13 +151,11 @@ class Mosquitto:
             self._process = subprocess.Popen(
                 [executable("mosquitto"), "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + _READY_TIMEOUT_S
-        while " running" not in self.log:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                log_text = self.log
-                self.kill()
-                raise AssertionError(f"mosquitto did not start:\n{log_text}")
-            time.sleep(_POLL_S)
+        try:
+            self._wait_for_words(" running")
+        except AssertionError:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> None:
@@ -172,6 +170,11 @@ class Mosquitto:
         """Stop and start; without persistence nothing is remembered."""
         self.stop()
         self.start()
+
+    def reload(self) -> None:
+        """Let it read its password and ACL files again."""
+        os.kill(self.pid, signal.SIGHUP)
+        self._wait_for_words("Reloading config")
 
     def pause(self) -> None:
         """Let it hang with all its connections open."""
@@ -206,6 +209,14 @@ class Mosquitto:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _wait_for_words(self, words: str) -> None:
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while words not in self.log:
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"mosquitto did not say {words!r}:\n{self.log}")
+            time.sleep(_POLL_S)
 
     def _end(self, signal_number: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+TIMEOUT_S = 20.0
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 14
 
 
@@ -54,22 +55,35 @@ class ScriptedBroker:
     received: list[tuple[int, bytes]] = field(default_factory=list)
     connections: int = 0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def topics(self) -> list[str]:
         """Topics of the PUBLISH packets received."""
         bodies = [body for kind, body in self.received if kind == PUBLISH]
         return [body[2 : 2 + int.from_bytes(body[:2], "big")].decode() for body in bodies]
 
+    async def until(self, wanted: Callable[[], object]) -> None:
+        """Wait until something true is found, looking after each packet and connection."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not wanted():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def hang_up(self) -> None:
+        """Close every connection."""
+        for writer in self.writers:
+            writer.close()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writers.add(writer)
-        self.idle.clear()
+        self.changed.set()
         subscribed = False
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while not reader.at_eof():
                 kind, flags, body = await _read(reader)
                 self.received.append((kind, body))
+                self.changed.set()
                 answer = self._answer(kind, flags, body)
                 if answer is not None:
                     writer.write(answer)
@@ -79,8 +93,7 @@ class ScriptedBroker:
                         writer.write(more)
         writer.close()
         self.writers.discard(writer)
-        if not self.writers:
-            self.idle.set()
+        self.changed.set()
 
     def _answer(self, kind: int, flags: int, body: bytes) -> bytes | None:
         if kind == CONNECT:
@@ -121,7 +134,5 @@ async def scripted_broker(script: Script) -> AsyncIterator[ScriptedBroker]:
         yield broker
     finally:
         server.close()
-        for writer in broker.writers:
-            writer.close()
-        if broker.writers:
-            await broker.idle.wait()
+        broker.hang_up()
+        await broker.until(lambda: not broker.writers)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import av
+
+_IDR = 5
+# The header byte of the first slice, of another picture (1) or of an IDR picture (5), with any nal_ref_idc.
+_FIRST_SLICE = re.compile(rb"\x00\x00\x01([\x01\x21\x41\x61\x05\x25\x45\x65])", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +34,22 @@ class Unit:
         return float(self.pts * self.time_base)
 
     @classmethod
-    def of(cls, packet: av.Packet, arrived_us: int = 0) -> Unit | None:
+    def of(cls, packet: av.Packet) -> Unit | None:
         """The unit in a packet; None for the empty packet at the end of a stream and for a torn one."""
         if packet.dts is None or packet.pts is None or packet.is_corrupt:
             return None
-        return cls(
-            bytes(packet),
-            packet.pts,
-            packet.dts,
-            packet.duration or 0,
-            packet.time_base,
-            packet.is_keyframe,
-            arrived_us,
-        )
+        duration = packet.duration or 0
+        return cls(bytes(packet), packet.pts, packet.dts, duration, packet.time_base, packet.is_keyframe)
+
+    @classmethod
+    def unparsed(cls, packet: av.Packet, arrived_us: int) -> Unit | None:
+        """The same for a packet of Annex B that no parser has seen, so that nobody has told whether it is a key."""
+        unit = cls.of(packet)
+        if unit is None:
+            return None
+        slice_found = _FIRST_SLICE.search(unit.data)
+        key = slice_found is not None and slice_found[1][0] & 0x1F == _IDR
+        return replace(unit, key=key, arrived_us=arrived_us)
 
     def packet(self) -> av.Packet:
         """A new packet of it, for one decoder or one muxer."""

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+
+from edge_agent.media.unit import Unit
+from tests.media.conftest import GOP, SEGMENT_S, Footage, encode, run_ffmpeg
+
+
+def read(path: Path, *, parsed: bool) -> list[Unit]:
+    with av.open(str(path), options={} if parsed else {"fflags": "noparse"}) as container:
+        units = [Unit.of(packet) if parsed else Unit.unparsed(packet, 0) for packet in container.demux()]
+    return [unit for unit in units if unit is not None]
+
+
+def test_keys_are_found_without_a_parser_as_with_one(tmp_path: Path) -> None:
+    """Also where a picture has several slices, as the recorder's have."""
+    stream = tmp_path / "stream.ts"
+    sliced = encode(tmp_path / "sliced.mp4", 2, options=("-x264-params", "slices=4"))
+    run_ffmpeg("-i", sliced, "-c", "copy", stream)
+    parsed, unparsed = read(stream, parsed=True), read(stream, parsed=False)
+    assert [(unit.pts, unit.key, unit.data) for unit in unparsed] == [
+        (unit.pts, unit.key, unit.data) for unit in parsed
+    ]
+    assert sum(unit.key for unit in unparsed) == len(unparsed) / GOP
+
+
+def test_a_packet_made_of_a_unit_is_the_packet_it_was(footage: Footage) -> None:
+    for unit in read(footage.segments[0], parsed=True)[: SEGMENT_S * GOP]:
+        assert Unit.of(unit.packet()) == unit
+
+
+def test_an_empty_packet_is_no_unit() -> None:
+    assert Unit.of(av.Packet()) is None
+    assert Unit.unparsed(av.Packet(), 0) is None

@@ -13,28 +13,26 @@ from typing import Any, ClassVar, Literal
 
 from tornado.websocket import WebSocketClosedError
 
-from edge_agent.core.status import AgentStatus
+from edge_agent.latest import Latest
 from edge_agent.web.guard import GuardedSocket
-from edge_agent.web.ports import House
 from edge_agent.web.tokens import Role
-from edge_agent.wire import encode, status_document
+from edge_agent.wire import encode
 
 Kind = Literal["status", "telemetry", "event", "result"]
 
 MAX_BEHIND = 200
 """Facts kept for one page; a recording with two cameras tells two a minute."""
-TRY_AGAIN_LATER = 1013
+GOING_AWAY, TRY_AGAIN_LATER = 1001, 1013
 
 
 class Feed:
-    """Holds the newest document of each kind and tells every page of each. Call from the event loop only.
+    """Tells every page of each document that is put into one of the cells, and new pages of the newest of each.
 
-    Statuses and telemetry come in by themselves, from the house's cells; `tell` events and results.
+    Call from the event loop only.
     """
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._newest: dict[Kind, bytes] = {}
+    def __init__(self, cells: Mapping[Kind, Latest[dict[str, Any]]]) -> None:
+        self._cells = cells
         self._pages: set[Page] = set()
         self._ends: list[Callable[[], None]] = []
 
@@ -44,43 +42,36 @@ class Feed:
         return len(self._pages)
 
     def start(self) -> None:
-        """Listen to the house."""
-        house = self._house
-        self._ends = [house.status.subscribe(self._status), house.telemetry.subscribe(self._telemetry)]
-        if house.status.value is not None:
-            self._status(house.status.value)
-        if house.telemetry.value is not None:
-            self._telemetry(house.telemetry.value)
+        """Listen to the cells."""
+        for kind, cell in self._cells.items():
+            self._ends.append(cell.subscribe(lambda document, kind=kind: self._tell(kind, document)))  # type: ignore[misc]
 
     def stop(self) -> None:
         """Send every page away."""
         for end in self._ends:
             end()
         for page in tuple(self._pages):
-            page.close(1001, "the agent is stopping")
+            page.close(GOING_AWAY, "the agent is stopping")
 
-    def tell(self, kind: Kind, document: Mapping[str, Any]) -> None:
-        """Send one document to every page and keep it for the next one."""
-        message = b'{"type":"%s","data":%s}' % (kind.encode(), encode(document))
-        self._newest[kind] = message
-        for page in tuple(self._pages):
-            page.offer(kind, message)
+    def _tell(self, kind: Kind, document: Mapping[str, Any]) -> None:
+        if self._pages:
+            message = _message(kind, document)
+            for page in tuple(self._pages):
+                page.offer(kind, message)
 
     def join(self, page: Page) -> None:
         """Give a page the newest of each, and from now on everything."""
         self._pages.add(page)
-        for kind, message in self._newest.items():
-            page.offer(kind, message)
+        for kind, cell in self._cells.items():
+            if cell.value is not None:
+                page.offer(kind, _message(kind, cell.value))
 
     def leave(self, page: Page) -> None:
         self._pages.discard(page)
 
-    def _status(self, status: AgentStatus) -> None:
-        now = self._house.clock()
-        self.tell("status", status_document(self._house.device, self._house.boot_id, now.wall, status))
 
-    def _telemetry(self, document: Mapping[str, Any]) -> None:
-        self.tell("telemetry", document)
+def _message(kind: Kind, document: Mapping[str, Any]) -> bytes:
+    return b'{"type":"%s","data":%s}' % (kind.encode(), encode(document))
 
 
 class Page(GuardedSocket):

@@ -35,22 +35,31 @@ from edge_agent.web.guard import Doors, Guard, GuardedSocket
 from edge_agent.web.problem import CONTENT_TYPE, problem_document
 from edge_agent.web.tokens import Role, TokensUnusable, create_tokens, read_tokens, session_secret
 
-HEADER_S = 10.0
-"""For the whole header, and for the pause between two requests of one connection: Tornado knows one time for both."""
-BODY_S = 30.0
-MAX_BODY_BYTES = 1024 * 1024
-MAX_HEADER_BYTES = 32 * 1024
-MAX_CONNECTIONS = 256
 STOP_S = 3.0
 LINGER_S = 1.0
-STUCK_MS = 60_000
-"""How long the kernel lets sent bytes go unacknowledged before it gives a connection up."""
 PING_S = 20.0
+MAX_BODY_BYTES = 1024 * 1024
+MAX_HEADER_BYTES = 128 * 1024
+"""Room for a Range of 10,000 parts, so that it is refused by name; beyond it Tornado hangs up without a word."""
 MAX_MESSAGE_BYTES = 64 * 1024
 """What a page may say through a WebSocket: nothing that needs more."""
 SECRET_NAME = "web-session-secret"  # noqa: S105 - the name of a file
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may cost.
+
+    `header_s` is for the whole header and for the pause between two requests of one connection: Tornado knows one time
+    for both. `stuck_ms` is how long the kernel lets sent bytes go unacknowledged before it gives a connection up.
+    """
+
+    connections: int = 256
+    header_s: float = 10.0
+    body_s: float = 30.0
+    stuck_ms: int = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,7 @@ class WebServer:
         feed: Feed,
         more: Sequence[Route] = (),
         others: Callable[[], int] = lambda: 0,
+        limits: Limits = Limits(),
     ) -> None:
         self._settings = settings
         self._feed = feed
@@ -145,12 +155,13 @@ class WebServer:
         self._server = LimitedServer(
             self._application,
             ssl_options=_tls(settings),
-            idle_connection_timeout=HEADER_S,
-            body_timeout=BODY_S,
+            idle_connection_timeout=limits.header_s,
+            body_timeout=limits.body_s,
             max_body_size=MAX_BODY_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             max_buffer_size=2 * MAX_BODY_BYTES,
         )
+        self._server.limits = limits
         self._server.others = lambda: feed.pages + others()
 
     @property
@@ -165,6 +176,11 @@ class WebServer:
     @property
     def port(self) -> int:
         return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def pages(self) -> int:
+        """How many pages listen on the WebSocket."""
+        return self._feed.pages
 
     def start(self) -> None:
         """Listen. Raises `OSError`, for a port that is taken as for a name that is none."""
@@ -187,17 +203,18 @@ class WebServer:
 class LimitedServer(HTTPServer):
     """Tornado's server with a limit on connections, and an answer to bodies that are too large."""
 
-    others: Callable[[], int] = staticmethod(lambda: 0)
+    limits: Limits
+    others: Callable[[], int]
 
     def initialize(self, *args: Any, **settings: Any) -> None:
         super().initialize(*args, **settings)
         self._open = 0
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if self._open + self.others() >= MAX_CONNECTIONS:
-            _turn_away(stream)
+        if self._open + self.others() >= self.limits.connections:
+            _turn_away(stream, self.limits.connections)
             return
-        stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
+        stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.limits.stuck_ms)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._open += 1
         super().handle_stream(stream, address)
@@ -230,8 +247,8 @@ class _SizeChecked(HTTPMessageDelegate):
         return None
 
 
-def _turn_away(stream: IOStream) -> None:
-    detail = f"all {MAX_CONNECTIONS} connections are taken; try again"
+def _turn_away(stream: IOStream, limit: int) -> None:
+    detail = f"all {limit} connections are taken; try again"
     _say_and_close(stream, HTTPStatus.SERVICE_UNAVAILABLE, Code.RATE_LIMITED, detail)
 
 

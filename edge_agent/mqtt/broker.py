@@ -107,6 +107,9 @@ class EmbeddedBroker:
 
     async def start(self) -> None:
         """Start it and wait until it answers a CONNECT. Raises `BrokerFailed`."""
+        if free_port(self.port) != self.port:
+            # Checked first: else the other one's answer would be taken for our child's.
+            raise BrokerFailed(f"port {self.port} is taken by another program")
         self._spawn()
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):

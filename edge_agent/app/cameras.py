@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.config import Config
 from edge_agent.core import events as ev
+from edge_agent.core.model import Camera
 from edge_agent.ports import Post
 from edge_agent.rpicam.probe import Abilities, CameraInfo, ProbeFailed, bind, list_cameras, probe
 from edge_agent.wire import CameraAbout
@@ -30,6 +31,11 @@ class Cameras:
     indexes: dict[str, int] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     infos: tuple[CameraInfo, ...] = ()
+
+    def bound(self, camera: str) -> tuple[Camera, int]:
+        """A configured camera and the program's own number for it."""
+        configured = next(one for one in self.config.camera_list() if one.id == camera)
+        return configured, self.indexes.get(camera, configured.index)
 
     async def look(self) -> None:
         """Ask the program which cameras it sees, and bind ours to them."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from edge_agent import __version__
+from edge_agent.app.cameras import Cameras
 from edge_agent.app.doors import Broker, new_command_id
 from edge_agent.app.outlet import Feeds
 from edge_agent.config import Config
@@ -18,6 +21,7 @@ from edge_agent.web.ports import House as WebHouse
 from edge_agent.web.ports import Recordings
 from edge_agent.web.server import Route, WebServer, own_names
 from edge_agent.web.stream import SnapshotHandler, StreamHandler
+from edge_agent.wire import About, info_document
 
 
 def web_server(
@@ -52,6 +56,28 @@ def web_server(
         Route(r"/snapshot/([^/]+)\.jpg", SnapshotHandler, live),
     ]
     return WebServer(config.web, doors, feed, more, others=lambda: sum(view.viewers for view in views.values()))
+
+
+def about(
+    config: Config, cameras: Cameras, boot_id: str, started_at: datetime, url: str | None, now: datetime
+) -> dict[str, Any]:
+    """The info document: who this is and what it can do."""
+    abilities = cameras.abilities
+    told = About(
+        device=config.device.id,
+        name=config.device.title,
+        groups=config.device.groups,
+        version=__version__,
+        boot_id=boot_id,
+        started_at=started_at,
+        simulated=abilities.simulated,
+        rpicam_program=abilities.program[0] if cameras.found and not abilities.simulated else None,
+        rpicam_version=abilities.version_text if cameras.found else None,
+        http_url=url,
+        base_topic=config.mqtt.base_topic,
+        protocol=config.mqtt.protocol,
+    )
+    return info_document(told, now, cameras.about(), list(config.mode_table().values()))
 
 
 def welcome(config: Config, broker: Broker, url: str | None, *, simulated: bool) -> str:

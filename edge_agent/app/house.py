@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 
-from edge_agent import __version__
 from edge_agent.app.cameras import find_cameras
 from edge_agent.app.disk import Disk
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
-from edge_agent.app.front import web_server, welcome
+from edge_agent.app.front import about, web_server, welcome
 from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
@@ -35,9 +34,9 @@ from edge_agent.app.vitals import Vitals
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
-from edge_agent.core.commands import Command, Result
-from edge_agent.core.model import CameraState, Code, EventType, Now, Purpose, ResultStatus, Session
-from edge_agent.core.retention import Policy
+from edge_agent.core.commands import Command
+from edge_agent.core.ledger import interrupted
+from edge_agent.core.model import CameraState, EventType, Now, Purpose, Session
 from edge_agent.core.status import AgentStatus
 from edge_agent.driver import Driver, Hands
 from edge_agent.host.clock import Clock, ClockWatch
@@ -50,11 +49,9 @@ from edge_agent.storage.archive import Archive
 from edge_agent.storage.journal import CommandJournal
 from edge_agent.storage.spool import Spool
 from edge_agent.storage.state import StateFile
-from edge_agent.storage.volume import Volume
 from edge_agent.tapframes import TapFrame
 from edge_agent.web.live import LiveView
 from edge_agent.web.server import WebServer, make_access
-from edge_agent.wire import About, info_document
 
 FINISH_PATIENCE_S = 20.0
 """How long a leaving agent waits for recordings to be finished and stored; the stop ladder takes 13 s at the worst."""
@@ -157,7 +154,7 @@ class House:
         runs.take_over(found)
         self._broker = await self._open_doors(tasks)
         for command in answered:
-            self._outlet.answer(command, _interrupted(command, self._clock.now()))
+            self._outlet.answer(command, interrupted(command, self._clock.now()))
         self._open_page()
         self._keep_going(tasks)
         self._tell_person(welcome(config, self._broker, self._http_url, simulated=self._cameras.abilities.simulated))
@@ -251,19 +248,11 @@ class House:
         )
 
     def _build_runs(self, tasks: asyncio.TaskGroup) -> Runs:
-        config, cameras = self._config, self._cameras
-        by_id = {camera.id: camera for camera in config.camera_list()}
         studio = Studio(
-            cameras=by_id,
-            indexes=cameras.indexes,
-            abilities=cameras.abilities,
-            environment=cameras.environment,
-            extra_args=config.rpicam.extra_args,
-            segment_s=config.recording.segment_s,
-            intra_s=config.recording.intra_s,
+            config=self._config,
+            cameras=self._cameras,
             tap_ports=self._tap_ports,
             boot_id=self._machine_boot,
-            root=config.recording.root,
             spool=self._spool,
             archive=self._archive,
             disk=self._footage,
@@ -272,13 +261,9 @@ class House:
             on_storage_error=self._upkeep.look_soon,
         )
         stage = Stage(
-            cameras=by_id,
-            indexes=cameras.indexes,
-            abilities=cameras.abilities,
-            environment=cameras.environment,
-            extra_args=config.rpicam.extra_args,
+            config=self._config,
+            cameras=self._cameras,
             boot_id=self._machine_boot,
-            logs=config.device.state_dir,
             clock=self._clock,
             post=self._driver.post,
             publish=self._publish_frame,
@@ -287,15 +272,12 @@ class House:
         return self._runs
 
     def _build_upkeep(self) -> Upkeep:
-        recording = self._config.recording
         care = Care(
-            volume=Volume(recording.root, self._config.device.state_dir),
+            config=self._config,
             archive=self._archive,
-            policy=Policy(recording.min_free_bytes, recording.min_free_percent, recording.max_bytes, recording.max_age),
             footage=self._footage,
             probing=self._state,
             clock=self._clock,
-            modes=self._config.mode_table(),
             post=self._driver.post,
             report=self._report,
         )
@@ -305,20 +287,18 @@ class House:
         return Bench(
             views=self._views,
             archive=self._archive,
-            root=self._config.recording.root,
+            config=self._config,
             disk=self._footage,
             clock=self._clock,
             status=self._driver.status,
             report=self._report,
             publish_snapshot=self._outlet.snapshot,
-            lock_quota_percent=self._config.recording.lock_quota_percent,
             post=self._driver.post,
         )
 
     def _build_vitals(self) -> Vitals:
         return Vitals(
-            device=self._config.device.id,
-            interval_s=self._config.telemetry.interval_s,
+            config=self._config,
             host=HostTelemetry(self._clock),
             clock=self._clock,
             archive=self._archive,
@@ -360,23 +340,8 @@ class House:
         self._driver.post(ev.ClockStepped(seconds))
 
     def _tell_about(self) -> None:
-        config, abilities = self._config, self._cameras.abilities
-        about = About(
-            device=config.device.id,
-            name=config.device.title,
-            groups=config.device.groups,
-            version=__version__,
-            boot_id=self._boot_id,
-            started_at=self._started_at,
-            simulated=abilities.simulated,
-            rpicam_program=abilities.program[0] if self._cameras.found else None,
-            rpicam_version=abilities.version_text if self._cameras.found else None,
-            http_url=self._http_url,
-            base_topic=config.mqtt.base_topic,
-            protocol=config.mqtt.protocol,
-        )
-        modes = list(config.mode_table().values())
-        self._outlet.info(info_document(about, self._clock.now().wall, self._cameras.about(), modes))
+        now = self._clock.now().wall
+        self._outlet.info(about(self._config, self._cameras, self._boot_id, self._started_at, self._http_url, now))
 
     def _trouble(self) -> str | None:
         """Why the watchdog must not be fed; None while all is well. The call itself proves that the loop turns."""
@@ -426,19 +391,6 @@ class House:
         self._state.close()
         self._archive.close()
         self._journal.close()
-
-
-def _interrupted(command: Command, now: Now) -> Result:
-    """The answer to a command that the last agent did not live to settle."""
-    return Result(
-        id=command.id,
-        verb=command.verb,
-        status=ResultStatus.FAILED,
-        code=Code.INTERRUPTED,
-        message="the agent was interrupted before it was done: look at the status and send it again with another id",
-        at=now.wall,
-        took_ms=0,
-    )
 
 
 def _free_udp_port() -> int:

@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from edge_agent.app.children import ChildFailed, run_child
 from edge_agent.app.disk import Disk
 from edge_agent.app.library import clip_arguments
+from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.commands import Clip, Command, Lock, Snapshot, Unlock
 from edge_agent.core.model import Code, EventType
@@ -49,13 +49,12 @@ class Bench:
 
     views: Mapping[str, LiveView]
     archive: Archive
-    root: Path
+    config: Config
     disk: Disk
     clock: Clock
     status: Latest[AgentStatus]
     report: Report
     publish_snapshot: Callable[[str, bytes], None]
-    lock_quota_percent: float
     post: Post
 
 
@@ -130,14 +129,14 @@ class Jobs:
             start, end = body.start or datetime.min.replace(tzinfo=UTC), body.end or now
         status = bench.status.value
         since = status.started_at if status else None
-        total_bytes = (await bench.disk.run(lambda: shutil.disk_usage(bench.root))).total
-        quota_bytes = int(total_bytes * bench.lock_quota_percent / 100)
+        total_bytes = (await bench.disk.run(lambda: shutil.disk_usage(bench.config.recording.root))).total
+        quota_bytes = int(total_bytes * bench.config.recording.lock_quota_percent / 100)
         window = LockWindow(start, end, body.label or "", quota_bytes, now)
         outcome = await bench.disk.run(bench.archive.lock, window, since)
         if outcome.code is Code.LOCK_QUOTA:
             told = (
                 f"locks would take {outcome.locked_bytes} bytes and may take {quota_bytes} "
-                f"({bench.lock_quota_percent:g} % of the disk): unlock something first"
+                f"({bench.config.recording.lock_quota_percent:g} % of the disk): unlock something first"
             )
             raise JobFailed(Code.LOCK_QUOTA, told)
         if outcome.code is not Code.OK:
@@ -169,7 +168,7 @@ class Jobs:
             raise JobFailed(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
         written = await bench.disk.run(bench.archive.new_clip)
         try:
-            await run_child("clip", clip_arguments(str(written), bench.root, segments, start, end))
+            await run_child("clip", clip_arguments(str(written), bench.config.recording.root, segments, start, end))
         except ChildFailed as error:
             raise JobFailed(Code.INTERNAL, str(error)) from error
         path = await bench.disk.run(bench.archive.store_clip, written, camera, start, end)
@@ -186,7 +185,9 @@ class Jobs:
             if segments:
                 sources.append(segments[-1])
         try:
-            jpeg = await run_child("compare", ["-", *(f"{one.camera}={bench.root / one.path}" for one in sources)])
+            jpeg = await run_child(
+                "compare", ["-", *(f"{one.camera}={bench.config.recording.root / one.path}" for one in sources)]
+            )
             path = await bench.disk.run(bench.archive.store_snapshot, "comparison", bench.clock.now().wall, jpeg)
         except (ChildFailed, StorageError) as error:
             log.warning("no comparison picture: %s", error)

@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_agent.app.cameras import Cameras
 from edge_agent.app.disk import Disk
+from edge_agent.config import Config
 from edge_agent.core import events as ev
-from edge_agent.core.model import Camera, Now, RunRecord, Session
+from edge_agent.core.model import Now, RunRecord, Session
 from edge_agent.core.segments import segment_path, start_instant
 from edge_agent.ports import Clock, Post
 from edge_agent.rpicam.argv import record_argv
 from edge_agent.rpicam.messages import TimeoutWatch, explain
-from edge_agent.rpicam.probe import Abilities
 from edge_agent.rpicam.process import (
     CameraProcess,
     Exit,
@@ -55,18 +56,12 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Studio:
-    """What every recording shares. `indexes` are the camera program's own numbers of the configured cameras."""
+    """What every recording shares. `tap_ports` are the loopback ports that recorders copy to, by camera."""
 
-    cameras: Mapping[str, Camera]
-    indexes: Mapping[str, int]
-    abilities: Abilities
-    environment: Mapping[str, str]
-    extra_args: tuple[str, ...]
-    segment_s: int
-    intra_s: float
+    config: Config
+    cameras: Cameras
     tap_ports: Mapping[str, int]
     boot_id: str
-    root: Path
     spool: Spool
     archive: Archive
     disk: Disk
@@ -113,7 +108,7 @@ class Recording:
         try:
             process = spawn(
                 argv,
-                env=studio.environment,
+                env=studio.cameras.environment,
                 stdout=None,
                 stderr_path=spooled.stderr_path,
                 boot_id=studio.boot_id,
@@ -271,17 +266,16 @@ class Recording:
     def _argv(self, spooled: SpoolRun) -> list[str]:
         studio, run = self._studio, self.run
         return record_argv(
-            studio.abilities.program,
-            studio.cameras[run.camera],
-            studio.indexes.get(run.camera, studio.cameras[run.camera].index),
+            studio.cameras.abilities.program,
+            *studio.cameras.bound(run.camera),
             run.profile,
-            segment_s=studio.segment_s,
-            intra_s=studio.intra_s,
+            segment_s=studio.config.recording.segment_s,
+            intra_s=studio.config.recording.intra_s,
             tap_port=studio.tap_ports[run.camera],
             segment_pattern=spooled.segment_pattern,
             list_path=os.fspath(spooled.list_path),
-            abilities=studio.abilities,
-            extra_args=studio.extra_args,
+            abilities=studio.cameras.abilities,
+            extra_args=studio.config.rpicam.extra_args,
         )
 
     def _name_of_segment(self, now: Now) -> str:

@@ -73,7 +73,7 @@ class Runs:
             run = spooled.record.run
             recording = Recording(self._studio, spooled.record)
             self._live(run, recording, recording.resume(spooled, process))
-            if run.camera not in self._studio.cameras:
+            if run.camera not in {camera.id for camera in self._studio.config.camera_list()}:
                 log.warning("ending the recorder of a camera that is not configured: camera=%s", run.camera)
                 recording.stop()
         for spooled in found.dead:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from edge_agent.app.cameras import Cameras
+from edge_agent.config import Config
 from edge_agent.core import events as ev
-from edge_agent.core.model import Camera, Now, Run
+from edge_agent.core.model import Now, Run
 from edge_agent.ports import Clock, Post
 from edge_agent.rpicam.argv import live_argv
 from edge_agent.rpicam.messages import explain
-from edge_agent.rpicam.probe import Abilities
 from edge_agent.rpicam.process import CameraProcess, Exit, Ladder, SpawnFailed, StopFailed, spawn, stderr_tail
 from edge_agent.rpicam.source import FrameSource
 
@@ -28,15 +28,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What every live run shares. `logs` is the directory for the camera program's stderr."""
+    """What every live run shares. `publish` takes a camera's picture and when it was captured."""
 
-    cameras: Mapping[str, Camera]
-    indexes: Mapping[str, int]
-    abilities: Abilities
-    environment: Mapping[str, str]
-    extra_args: tuple[str, ...]
+    config: Config
+    cameras: Cameras
     boot_id: str
-    logs: Path
     clock: Clock
     post: Post
     publish: Callable[[str, bytes, Now], None]
@@ -50,23 +46,26 @@ class Showing:
         self._stage = stage
         self._stop_asked = asyncio.Event()
         self._told_mono_s = float("-inf")
-        self._stderr_path = stage.logs / f"live-{run.camera}.log"
+        self._stderr_path = stage.config.device.state_dir / f"live-{run.camera}.log"
 
     async def begin(self) -> None:
         """Spawn the program and hand its pictures on until it ends."""
         stage, run = self._stage, self.run
         argv = live_argv(
-            stage.abilities.program,
-            stage.cameras[run.camera],
-            stage.indexes.get(run.camera, stage.cameras[run.camera].index),
+            stage.cameras.abilities.program,
+            *stage.cameras.bound(run.camera),
             run.profile,
-            extra_args=stage.extra_args,
+            extra_args=stage.config.rpicam.extra_args,
         )
         read_end, write_end = os.pipe()
         try:
             self._stderr_path.unlink(missing_ok=True)
             process = spawn(
-                argv, env=stage.environment, stdout=write_end, stderr_path=self._stderr_path, boot_id=stage.boot_id
+                argv,
+                env=stage.cameras.environment,
+                stdout=write_end,
+                stderr_path=self._stderr_path,
+                boot_id=stage.boot_id,
             )
         except (SpawnFailed, OSError) as error:
             os.close(read_end)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.app.disk import Disk
+from edge_agent.config import Config
 from edge_agent.core import events as ev
-from edge_agent.core.model import EventType, Mode, Purpose
+from edge_agent.core.model import EventType, Purpose
 from edge_agent.core.retention import Policy, RetentionPlan, is_below_floor, plan
 from edge_agent.core.status import AgentStatus
 from edge_agent.host.clock import Clock
@@ -44,13 +45,11 @@ _PROBLEMS = {
 class Care:
     """What upkeep works with."""
 
-    volume: Volume
+    config: Config
     archive: Archive
-    policy: Policy
     footage: Disk
     probing: Disk
     clock: Clock
-    modes: Mapping[str, Mode]
     post: Post
     report: Callable[[EventType, dict[str, Any]], None]
 
@@ -59,7 +58,12 @@ class Upkeep:
     """One eternal task. `health` is the newest look, `last_step_mono_s` the instant of the wall clock's last jump."""
 
     def __init__(self, care: Care) -> None:
+        recording = care.config.recording
         self._care = care
+        self._volume = Volume(recording.root, care.config.device.state_dir)
+        self._policy = Policy(
+            recording.min_free_bytes, recording.min_free_percent, recording.max_bytes, recording.max_age
+        )
         self.health: Health | None = None
         self.last_step_mono_s: float | None = None
         self._told: str | None = None
@@ -78,20 +82,20 @@ class Upkeep:
         self._soon.set()
 
     def floor_bytes(self, room: Room) -> int:
-        return self._care.policy.floor_bytes(room.total_bytes)
+        return self._policy.floor_bytes(room.total_bytes)
 
     def expected_bps(self, status: AgentStatus | None) -> int:
         """Bits a second that recording in the running, else the selected mode writes."""
         if status is None:
             return 0
-        mode = self._care.modes.get(status.mode or status.selected_mode)
+        mode = self._care.config.mode_table().get(status.mode or status.selected_mode)
         if mode is None or mode.purpose is not Purpose.RECORD:
             return 0
         return mode.steps[0].profile.bitrate_bps * len(mode.cameras)
 
     async def first_look(self) -> None:
         """Know the volume before anything is started. Nothing is deleted yet: the archive may not be scanned."""
-        self.health = await self._care.probing.run(self._care.volume.probe)
+        self.health = await self._care.probing.run(self._volume.probe)
         self._probe_due_mono_s = self._care.clock.now().mono_s + PROBE_EVERY_S
         self._tell(self.health, 0.0)
 
@@ -116,7 +120,7 @@ class Upkeep:
         probing = mono_s >= self._probe_due_mono_s
         if probing:
             self._probe_due_mono_s = mono_s + PROBE_EVERY_S
-        health = await care.probing.run(care.volume.probe if probing else care.volume.check)
+        health = await care.probing.run(self._volume.probe if probing else self._volume.check)
         if not probing and self.health is not None and health.trouble is None:
             # What a probe found counts until the next probe.
             trouble_stays = self.health.trouble in (Trouble.IO_ERROR, Trouble.DENIED)
@@ -127,7 +131,7 @@ class Upkeep:
                 self.health.sync_ms,
             )
         self.health = health
-        below = health.room is not None and is_below_floor(health.room.state, care.policy)
+        below = health.room is not None and is_below_floor(health.room.state, self._policy)
         if health.room is not None and health.trouble in (None, Trouble.FULL, Trouble.NO_INODES):
             if below or self._exhausted or mono_s >= self._tidy_due_mono_s:
                 self._tidy_due_mono_s = mono_s + TIDY_EVERY_S
@@ -163,7 +167,7 @@ class Upkeep:
         return plan(
             care.archive.candidates(),
             room.state,
-            care.policy,
+            self._policy,
             care.clock.now(),
             clock_synchronized=bool(care.clock.synchronized()),
             last_step_mono_s=self.last_step_mono_s,

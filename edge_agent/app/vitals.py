@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_agent.app.disk import Disk
 from edge_agent.app.upkeep import Upkeep
+from edge_agent.config import Config
 from edge_agent.core.model import CameraState
 from edge_agent.core.status import AgentStatus
 from edge_agent.host.clock import Clock
@@ -27,8 +28,7 @@ FIRST_AFTER_S = 1.0
 class Vitals:
     """What is measured, and `publish` for the finished document."""
 
-    device: str
-    interval_s: float
+    config: Config
     host: HostTelemetry
     clock: Clock
     archive: Archive
@@ -50,7 +50,7 @@ class Vitals:
             rates = {camera: max(0, written[camera] - before[camera]) / waited_s for camera in self.views}
             before = written
             self.publish(await self._document(rates))
-            waited_s = self.interval_s
+            waited_s = self.config.telemetry.interval_s
             await asyncio.sleep(waited_s)
 
     async def _document(self, rates: Mapping[str, float]) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Vitals:
         values["disk"] = self._disk(sum(rates.values()))
         values["recordings"] = await self._recordings()
         values["cameras"] = {camera: self._camera(camera, rate) for camera, rate in rates.items()}
-        return telemetry_document(self.device, self.clock.now().wall, values)
+        return telemetry_document(self.config.device.id, self.clock.now().wall, values)
 
     def _disk(self, write_bytes_ps: float) -> dict[str, Any]:
         health = self.upkeep.health

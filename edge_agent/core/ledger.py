@@ -81,6 +81,12 @@ class Ledger:
             self._answered.popitem(last=False)
 
 
+def interrupted(command: Command, now: Now) -> Result:
+    """The answer to a command that an earlier agent took on and did not live to settle."""
+    message = "the agent was interrupted before it was done: look at the status, and send it again with another id"
+    return _result(replace(command, received=now), ResultStatus.FAILED, Code.INTERRUPTED, message, now)
+
+
 def _result(
     command: Command,
     status: ResultStatus,

@@ -28,25 +28,36 @@ class Scratch:
         return self._folder / f"{uuid.uuid4().hex}.{kind}"
 
     def write(self, content: bytes, kind: str) -> Path:
-        """A new file with this content, not synced."""
+        """A new file with this content, not synced; none is left when the disk is full."""
         path = self.new_path(kind)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             write_all(descriptor, content)
+        except OSError:
+            unlink_if_there(path)
+            raise
         finally:
             os.close(descriptor)
         return path
 
     def keep(self, path: Path, name: Callable[[int], PurePosixPath]) -> PurePosixPath:
-        """Sync a finished file and give it the first free of its names; the path below the root."""
-        with opened(path) as descriptor:
-            os.fsync(descriptor)
-        return place(self._root, path, name)
+        """Sync a finished file and give it the first free of its names, or delete it; the path below the root."""
+        try:
+            with opened(path) as descriptor:
+                os.fsync(descriptor)
+            return place(self._root, path, name)
+        except OSError:
+            unlink_if_there(path)
+            raise
 
     def replace(self, path: Path, name: PurePosixPath) -> None:
         """Give a finished file its name, in place of what has it now. Neither is synced: it can be made again."""
-        with opened_folder(self._root, name.parent) as folder:
-            os.rename(path, name.name, dst_dir_fd=folder)
+        try:
+            with opened_folder(self._root, name.parent) as folder:
+                os.rename(path, name.name, dst_dir_fd=folder)
+        except OSError:
+            unlink_if_there(path)
+            raise
 
     def clear(self) -> None:
         """Delete what a former agent left."""

@@ -79,8 +79,12 @@ class Spool:
         with storage_errors("create", run.directory):
             make_folder(self.directory)
             run.directory.mkdir()
-            write_durably(run.directory / RECORD_NAME, encode_record(record))
-            sync_folder(self.directory)
+            try:
+                write_durably(run.directory / RECORD_NAME, encode_record(record))
+                sync_folder(self.directory)
+            except OSError:
+                _remove_without_footage(run.directory)
+                raise
         return run
 
     def runs(self) -> list[SpoolRun]:

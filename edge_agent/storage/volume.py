@@ -75,7 +75,7 @@ class Volume:
             room = _room(self._root)
         except OSError as error:
             return Health(trouble_of(error), f"{self._root} cannot be used: {error.strerror or error}")
-        return self._judged(room)
+        return judged(self._root, room)
 
     def probe(self) -> Health:
         """`check`, and then write, sync and delete a small file. Takes as long as the disk does."""
@@ -107,15 +107,6 @@ class Volume:
             Trouble.OTHER_VOLUME, f"another device's or an earlier volume is mounted at {self._root}: {accept}"
         )
 
-    def _judged(self, room: Room) -> Health:
-        if room.read_only:
-            return Health(Trouble.READ_ONLY, f"{self._root} is mounted read-only: remount it, or check the disk", room)
-        if room.free_inodes == 0:
-            return Health(Trouble.NO_INODES, f"{self._root} has no inodes left: delete some of its many files", room)
-        if room.free_bytes == 0:
-            return Health(Trouble.FULL, f"{self._root} is full: delete or unlock footage, or make other room", room)
-        return Health(None, "", room)
-
     def _mark(self, identity: str) -> None:
         """Mark the volume, then remember it: in this order, so that a crash between leaves it unknown, not missing."""
         document = json.dumps({"v": 1, "uuid": identity}).encode() + b"\n"
@@ -141,6 +132,17 @@ class Volume:
             return _identity(content) if json.loads(content)["root"] == str(self._root) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def judged(root: Path, room: Room) -> Health:
+    """Whether a file system with this room can take footage."""
+    if room.read_only:
+        return Health(Trouble.READ_ONLY, f"{root} is mounted read-only: check the disk, then remount it", room)
+    if room.free_inodes == 0:
+        return Health(Trouble.NO_INODES, f"{root} has no inodes left: delete some of its many small files", room)
+    if room.free_bytes == 0:
+        return Health(Trouble.FULL, f"{root} is full: delete or unlock footage, or make room otherwise", room)
+    return Health(None, "", room)
 
 
 def _identity(content: bytes) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,17 +9,18 @@ from edge_agent import __version__
 from edge_agent.app.cameras import Cameras
 from edge_agent.app.doors import Broker, new_command_id
 from edge_agent.app.outlet import Feeds
+from edge_agent.app.watching import Watching
 from edge_agent.config import Config
 from edge_agent.driver import Driver
 from edge_agent.ports import Clock
 from edge_agent.web.access import Access
 from edge_agent.web.feed import Feed
 from edge_agent.web.guard import Doors
-from edge_agent.web.live import LiveView, Seats
 from edge_agent.web.ports import House as WebHouse
 from edge_agent.web.ports import Recordings
 from edge_agent.web.server import Route, WebServer, own_names
 from edge_agent.web.stream import SnapshotHandler, StreamHandler
+from edge_agent.web.video import VideoSocket
 from edge_agent.wire import About, info_document
 
 
@@ -32,7 +32,7 @@ def web_server(
     clock: Clock,
     feeds: Feeds,
     recordings: Recordings,
-    views: Mapping[str, LiveView],
+    watching: Watching,
 ) -> WebServer:
     """The server, not listening yet. Raises OSError for certificate files that cannot be used."""
     house = WebHouse(
@@ -49,13 +49,13 @@ def web_server(
     )
     doors = Doors(house, access, own_names(config.web, config.device.id), frozenset(config.web.cors_origins))
     feed = Feed({"status": feeds.status, "telemetry": feeds.telemetry, "event": feeds.event, "result": feeds.result})
-    seats = Seats(config.live.max_viewers)
-    live = {"views": views, "seats": seats}
+    live = {"views": watching.views, "seats": watching.seats}
     more = [
         Route(r"/stream/([^/]+)", StreamHandler, live),
+        Route(r"/video/([^/]+)", VideoSocket, {"videos": watching.videos, "seats": watching.seats}),
         Route(r"/snapshot/([^/]+)\.jpg", SnapshotHandler, live),
     ]
-    return WebServer(config.web, doors, feed, more, others=lambda: sum(view.viewers for view in views.values()))
+    return WebServer(config.web, doors, feed, more, others=lambda: watching.viewers)
 
 
 def about(

@@ -12,7 +12,6 @@ import logging
 import random
 import secrets
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -28,16 +27,15 @@ from edge_agent.app.outlet import Feeds, Outlet
 from edge_agent.app.recording import Studio
 from edge_agent.app.runs import Found, Runs, find_runs
 from edge_agent.app.showing import Stage
-from edge_agent.app.tapping import Tapping, Taps
 from edge_agent.app.upkeep import Care, Upkeep
 from edge_agent.app.vitals import Vitals
+from edge_agent.app.watching import Watching
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
 from edge_agent.core.commands import Command
 from edge_agent.core.ledger import interrupted
-from edge_agent.core.model import CameraState, EventType, Now, Purpose, Session
-from edge_agent.core.status import AgentStatus
+from edge_agent.core.model import EventType, Session
 from edge_agent.driver import Driver, Hands
 from edge_agent.host.clock import Clock, ClockWatch
 from edge_agent.host.systemd import ServiceManager
@@ -49,8 +47,6 @@ from edge_agent.storage.archive import Archive
 from edge_agent.storage.journal import CommandJournal
 from edge_agent.storage.spool import Spool
 from edge_agent.storage.state import StateFile
-from edge_agent.tapframes import TapFrame
-from edge_agent.web.live import LiveView
 from edge_agent.web.server import WebServer, make_access
 
 FINISH_PATIENCE_S = 20.0
@@ -104,9 +100,6 @@ class House:
         self._services = ServiceManager(environ)
         self._leave_asked = asyncio.Event()
         self._feeds = Feeds.empty()
-        self._views: dict[str, LiveView] = {}
-        self._tappings: dict[str, Tapping] = {}
-        self._tap_ports: dict[str, int] = {}
         self._gateway: Gateway | None = None
         self._broker: Broker | None = None
         self._http_url: str | None = None
@@ -137,16 +130,17 @@ class House:
             self._tell_person(f"A new access token, shown this once: {new_token}")
         self._cameras = await find_cameras(self._config, environment(self._environ))
         found = await find_runs(self._spool, self._footage, self._machine_boot)
-        self._build_views()
-        self._tap_ports |= found.tap_ports
         self._driver, session, answered = await self._wake_the_core(found)
+        self._watching = Watching(config, self._clock, self._driver.post)
+        self._watching.ports |= found.tap_ports
+        self._watching.start(tasks)
         self._outlet = self._build_outlet(tasks)
         self._upkeep = self._build_upkeep()
-        self._build_tappings(tasks)
         runs = self._build_runs(tasks)
         memory = Memory(self._state_file, self._state, self._machine_boot, tasks)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
-        self._driver.status.subscribe(self._status_changed)
+        self._driver.status.subscribe(self._watching.status)
+        self._driver.status.subscribe(self._outlet.status)
         self._driver.post(ev.CamerasFound(dict(self._cameras.missing)))
         await self._upkeep.first_look()
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
@@ -184,7 +178,14 @@ class House:
         """Listen. A port that is taken must not keep cameras from recording: it is a problem, not the end."""
         library = Library(self._archive, self._config.recording.root, self._footage)
         self._web = web_server(
-            self._config, self._access, self._boot_id, self._driver, self._clock, self._feeds, library, self._views
+            self._config,
+            self._access,
+            self._boot_id,
+            self._driver,
+            self._clock,
+            self._feeds,
+            library,
+            self._watching,
         )
         try:
             self._web.start()
@@ -223,18 +224,6 @@ class House:
 
     # -- building -----------------------------------------------------------------------------------------------------
 
-    def _build_views(self) -> None:
-        for camera in self._config.camera_list():
-            view = LiveView(camera.id, self._wanted(camera.id), self._clock.now, self._config.live.linger_s)
-            self._views[camera.id] = view
-            self._tap_ports[camera.id] = _free_udp_port()
-
-    def _build_tappings(self, tasks: asyncio.TaskGroup) -> None:
-        taps = Taps(self._tap_ports, self._clock, self._publish_frame, self._relay)
-        for camera in self._views:
-            tapping = self._tappings[camera] = Tapping(camera, taps, self._config.live_profile())
-            tasks.create_task(tapping.run(), name=f"tap {camera}")
-
     def _build_outlet(self, tasks: asyncio.TaskGroup) -> Outlet:
         return Outlet(
             self._config.device.id,
@@ -251,7 +240,7 @@ class House:
         studio = Studio(
             config=self._config,
             cameras=self._cameras,
-            tap_ports=self._tap_ports,
+            tap_ports=self._watching.ports,
             boot_id=self._machine_boot,
             spool=self._spool,
             archive=self._archive,
@@ -266,7 +255,7 @@ class House:
             boot_id=self._machine_boot,
             clock=self._clock,
             post=self._driver.post,
-            publish=self._publish_frame,
+            publish=self._watching.publish,
         )
         self._runs = Runs(studio, stage, tasks)
         return self._runs
@@ -285,7 +274,7 @@ class House:
 
     def _build_bench(self) -> Bench:
         return Bench(
-            views=self._views,
+            views=self._watching.views,
             archive=self._archive,
             config=self._config,
             disk=self._footage,
@@ -305,7 +294,7 @@ class House:
             upkeep=self._upkeep,
             footage=self._footage,
             state=self._state,
-            views=self._views,
+            views=self._watching.views,
             status=self._driver.status,
             written=self._runs.written_bytes,
             publish=self._outlet.telemetry,
@@ -313,27 +302,8 @@ class House:
 
     # -- between the rooms --------------------------------------------------------------------------------------------
 
-    def _wanted(self, camera: str) -> Callable[[bool], None]:
-        def wanted(yes: bool) -> None:
-            self._tappings[camera].pictures(yes)
-            self._driver.post(ev.LiveWanted(camera, wanted=yes))
-
-        return wanted
-
-    def _publish_frame(self, camera: str, jpeg: bytes, captured: Now) -> None:
-        self._views[camera].publish(jpeg, captured)
-
-    def _relay(self, camera: str, frame: TapFrame | None) -> None:
-        """Fragments of a running recording; nobody asks for them yet."""
-
     def _report(self, event_type: EventType, fields: dict[str, object]) -> None:
         self._outlet.report(event_type, self._clock.now().wall, fields)
-
-    def _status_changed(self, status: AgentStatus) -> None:
-        for camera, told in status.cameras.items():
-            alive = told.state in (CameraState.STARTING, CameraState.RUNNING)
-            self._tappings[camera].recorded(alive and told.purpose is Purpose.RECORD)
-        self._outlet.status(status)
 
     def _clock_stepped(self, seconds: float) -> None:
         self._upkeep.last_step_mono_s = self._clock.now().mono_s
@@ -369,8 +339,7 @@ class House:
         self._driver.stop()
         if self._web is not None:
             await self._web.stop()
-        for view in self._views.values():
-            view.close()
+        self._watching.close()
         if self._gateway is not None:
             await self._gateway.stop()
         if self._broker is not None and self._broker.embedded is not None:
@@ -391,10 +360,3 @@ class House:
         self._state.close()
         self._archive.close()
         self._journal.close()
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

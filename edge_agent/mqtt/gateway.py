@@ -31,7 +31,7 @@ from edge_agent.mqtt.topics import (
     Topic,
     TopicTree,
 )
-from edge_agent.mqtt.trouble import Trouble
+from edge_agent.mqtt.trouble import Trouble, subscription_trouble
 from edge_agent.mqtt.uplink import Epoch, TellProblem, Uplink
 from edge_agent.wire import encode
 
@@ -323,11 +323,9 @@ class Gateway:
             self._callbacks.tell(Trouble.RETAINED_COMMAND, _retained_text(topics) if topics else None)
 
     def _tell_refused(self, refused: Mapping[str, str]) -> None:
-        text = ", ".join(f"{topic_filter} ({reason})" for topic_filter, reason in refused.items())
-        if text:
-            log.warning("subscription refused filters=%s", text)
-            text = f"the broker refuses the subscription to {text}: commands do not arrive; check its access rules"
-        self._callbacks.tell(Trouble.ACL_SUBSCRIBE, text or None)
+        if refused:
+            log.warning("subscription refused filters=%s", dict(refused))
+        self._callbacks.tell(Trouble.ACL_SUBSCRIBE, subscription_trouble(refused) if refused else None)
 
 
 def _retained_text(topics: Sequence[str]) -> str:

@@ -339,7 +339,8 @@ class Session:
     def _on_publish(
         self, _client: Client, _userdata: Any, packet_id: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        self._listener.acknowledged(packet_id, str(reason) if reason.is_failure else None)
+        # Not from within paho: a fault of ours would leave it halfway through the packet, to meet it again for ever.
+        self._loop.call_soon(self._listener.acknowledged, packet_id, str(reason) if reason.is_failure else None)
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         try:
@@ -347,20 +348,19 @@ class Session:
         except UnicodeDecodeError:
             return  # the contract has no such topic; brokers refuse it as well
         properties = message.properties
-        self._listener.received(
-            Incoming(
-                topic,
-                bytes(message.payload),
-                message.retain,
-                message.qos,
-                message.mid,
-                message.dup,
-                expiry_s=getattr(properties, "MessageExpiryInterval", None),
-                reply_to=getattr(properties, "ResponseTopic", None),
-                correlation=getattr(properties, "CorrelationData", None),
-                properties=tuple(getattr(properties, "UserProperty", ())),
-            )
+        incoming = Incoming(
+            topic,
+            bytes(message.payload),
+            message.retain,
+            message.qos,
+            message.mid,
+            message.dup,
+            expiry_s=getattr(properties, "MessageExpiryInterval", None),
+            reply_to=getattr(properties, "ResponseTopic", None),
+            correlation=getattr(properties, "CorrelationData", None),
+            properties=tuple(getattr(properties, "UserProperty", ())),
         )
+        self._loop.call_soon(self._listener.received, incoming)
 
     def _options(self, subscription: Subscription) -> SubscribeOptions | int:
         if not self._endpoint.version_5:

@@ -6,6 +6,7 @@ These words stand in `status.problems` and in what `check` prints. Telling them 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from enum import StrEnum
 
 _EXPIRED = 10
@@ -153,3 +154,9 @@ def not_mqtt(where: str) -> BrokerUnavailable:
     return BrokerUnavailable(
         Trouble.REFUSED, f"{where} answers no MQTT; check mqtt.port, mqtt.tls, and that it is a broker"
     )
+
+
+def subscription_trouble(refused: Mapping[str, str]) -> str:
+    """What a refused subscription means, from filters and reasons."""
+    text = ", ".join(f"{topic_filter} ({reason})" for topic_filter, reason in refused.items())
+    return f"the broker refuses the subscription to {text}: commands do not arrive; check its access rules"

@@ -206,7 +206,8 @@ class Uplink:
     def _note(self, error: BrokerUnavailable) -> None:
         trouble = error.trouble
         if trouble is not self._trouble:
-            log.warning("broker unavailable trouble=%s endpoint=%s: %s", trouble, self._endpoint, error)
+            # As text: a log that keeps the error would keep the whole dead session with it.
+            log.warning("broker unavailable trouble=%s endpoint=%s: %s", trouble, self._endpoint, str(error))
             if self._trouble is not None:
                 self._tell(self._trouble, None)
         self._trouble = trouble

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -208,3 +211,29 @@ async def test_no_more_is_sent_than_is_acknowledged() -> None:
                 caller.uplink.send_fact(Message("event", str(number).encode()))
             await broker.until(lambda: len(broker.topics()) >= 16)
         assert broker.topics() == ["state", *["event"] * 15]
+
+
+async def test_a_flapping_broker_leaves_nothing_behind() -> None:
+    async with scripted_broker(Script()) as broker, running(Caller(endpoint(broker.port))) as caller:
+        descriptors = []
+        for count in range(1, 31):
+            await caller.until(lambda count=count: caller.greetings == count)
+            descriptors.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - only counted
+            broker.hang_up()
+        gc.collect()
+        sessions = [one for one in gc.get_objects() if isinstance(one, Session)]
+        assert len(sessions) <= 2
+        assert max(descriptors[5:]) <= max(descriptors[:5])
+        assert [thread.name for thread in threading.enumerate()].count("mqtt-connect") <= 1
+
+
+async def test_a_connection_that_went_dead_is_replaced(mosquitto: Mosquitto) -> None:
+    async with running(Caller(endpoint(mosquitto.port, keepalive_s=1))) as caller:
+        await caller.until(lambda: caller.greetings == 1)
+        mosquitto.pause()
+        try:
+            await caller.until(lambda: "broker_lost" in caller.problems)
+        finally:
+            mosquitto.resume()
+        await caller.until(lambda: caller.greetings == 2)
+        assert caller.problems == {}

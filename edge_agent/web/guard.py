@@ -227,6 +227,11 @@ class Guard(RequestHandler):
         later = {"Retry-After": str(RETRY_AFTER_S)} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
         raise Problem(status, detail, code, later)
 
+    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
+        """A refusal is the client's matter and no line in the log; anything else is our bug."""
+        if not isinstance(error, HTTPError):
+            super().log_exception(kind, error, trace)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Every error that Tornado or a handler raised, as a problem document."""
         error = kwargs.get("exc_info", (None, None, None))[1]

@@ -6,7 +6,6 @@ Nothing is served but what stands in the route table, and every handler there is
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import socket
@@ -18,27 +17,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
-from tornado.iostream import IOStream
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from edge_agent.config.settings import WebSettings
 from edge_agent.config.values import is_loopback
-from edge_agent.core.model import Code, Now
+from edge_agent.core.model import Now
 from edge_agent.web import api, files, login, metrics, pages
 from edge_agent.web.access import Access
+from edge_agent.web.connections import MAX_BODY_BYTES, LimitedServer, Limits, listen
 from edge_agent.web.feed import Feed, Page
 from edge_agent.web.guard import Doors, Guard, GuardedSocket
-from edge_agent.web.problem import CONTENT_TYPE, problem_document
 from edge_agent.web.tokens import Role, TokensUnusable, create_tokens, read_tokens, session_secret
 
 STOP_S = 3.0
-LINGER_S = 1.0
 PING_S = 20.0
-MAX_BODY_BYTES = 1024 * 1024
 MAX_HEADER_BYTES = 128 * 1024
 """Room for a Range of 10,000 parts, so that it is refused by name; beyond it Tornado hangs up without a word."""
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -46,20 +39,6 @@ MAX_MESSAGE_BYTES = 64 * 1024
 SECRET_NAME = "web-session-secret"  # noqa: S105 - the name of a file
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a client may cost.
-
-    `header_s` is for the whole header and for the pause between two requests of one connection: Tornado knows one time
-    for both. `stuck_ms` is how long the kernel lets sent bytes go unacknowledged before it gives a connection up.
-    """
-
-    connections: int = 256
-    header_s: float = 10.0
-    body_s: float = 30.0
-    stuck_ms: int = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +116,13 @@ class WebServer:
         doors: Doors,
         feed: Feed,
         more: Sequence[Route] = (),
-        others: Callable[[], int] = lambda: 0,
-        limits: Limits = Limits(),
+        others: Callable[[], int] = int,
+        limits: Limits | None = None,
     ) -> None:
+        limits = limits or Limits()
         self._settings = settings
         self._feed = feed
-        self._sockets: list[socket.socket] = []
+        self._address = ("", 0)
         table = [*routes(feed, pages.read_assets()), *more]
         self._application = Application(
             [(route.path, guarded(route.handler), route.arguments) for route in table],
@@ -167,7 +147,7 @@ class WebServer:
     @property
     def url(self) -> str:
         """Where a browser on this machine finds the page; valid after `start`."""
-        host, port = self._sockets[0].getsockname()[:2]
+        host, port = self._address
         if host in ("0.0.0.0", "::"):  # noqa: S104 - read, not bound
             host = socket.gethostname()
         name = f"[{host}]" if ":" in host else host
@@ -175,7 +155,7 @@ class WebServer:
 
     @property
     def port(self) -> int:
-        return int(self._sockets[0].getsockname()[1])
+        return self._address[1]
 
     @property
     def pages(self) -> int:
@@ -184,9 +164,10 @@ class WebServer:
 
     def start(self) -> None:
         """Listen. Raises `OSError`, for a port that is taken as for a name that is none."""
-        self._sockets = bind_sockets(self._settings.port, self._settings.host)
+        sockets = listen(self._settings.host, self._settings.port)
+        self._address = sockets[0].getsockname()[:2]
         self._feed.start()
-        self._server.add_sockets(self._sockets)
+        self._server.add_sockets(sockets)
         log.info("web server listens: url=%s", self.url)
 
     async def stop(self) -> None:
@@ -198,69 +179,6 @@ class WebServer:
                 await self._server.close_all_connections()
         except TimeoutError:
             log.warning("web connections did not end: seconds=%s", STOP_S)
-
-
-class LimitedServer(HTTPServer):
-    """Tornado's server with a limit on connections, and an answer to bodies that are too large."""
-
-    limits: Limits
-    others: Callable[[], int]
-
-    def initialize(self, *args: Any, **settings: Any) -> None:
-        super().initialize(*args, **settings)
-        self._open = 0
-
-    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if self._open + self.others() >= self.limits.connections:
-            _turn_away(stream, self.limits.connections)
-            return
-        stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.limits.stuck_ms)
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._open += 1
-        super().handle_stream(stream, address)
-
-    def on_close(self, server_conn: object) -> None:
-        self._open -= 1
-        super().on_close(server_conn)
-
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        return _SizeChecked(super().start_request(server_conn, request_conn), request_conn)
-
-
-class _SizeChecked(HTTPMessageDelegate):
-    """Refuses a body that says it is too large before any of it is read; Tornado's own answer would say nothing."""
-
-    def __init__(self, inner: HTTPMessageDelegate, connection: HTTPConnection) -> None:
-        self._inner = inner
-        self._connection = connection
-        self.data_received = inner.data_received  # type: ignore[method-assign]
-        self.finish = inner.finish  # type: ignore[method-assign]
-        self.on_connection_close = inner.on_connection_close  # type: ignore[method-assign]
-
-    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> Any:
-        length = headers.get("Content-Length", "")
-        if not (length.isdigit() and int(length) > MAX_BODY_BYTES):
-            return self._inner.headers_received(start_line, headers)
-        stream: IOStream = self._connection.detach()  # type: ignore[attr-defined]
-        detail = f"the body has {length} bytes; send at most {MAX_BODY_BYTES}"
-        _say_and_close(stream, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Code.TOO_LARGE, detail)
-        return None
-
-
-def _turn_away(stream: IOStream, limit: int) -> None:
-    detail = f"all {limit} connections are taken; try again"
-    _say_and_close(stream, HTTPStatus.SERVICE_UNAVAILABLE, Code.RATE_LIMITED, detail)
-
-
-def _say_and_close(stream: IOStream, status: HTTPStatus, code: Code, detail: str) -> None:
-    """Answer without Tornado and end the connection a moment later: at once, the answer would be lost to a sender."""
-    body = json.dumps(problem_document(status, code, detail)).encode()
-    head = (
-        f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        "Retry-After: 10\r\nConnection: close\r\n\r\n"
-    )
-    stream.write(head.encode() + body)
-    asyncio.get_running_loop().call_later(LINGER_S, stream.close)
 
 
 def _tls(settings: WebSettings) -> ssl.SSLContext | None:

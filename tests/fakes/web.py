@@ -21,10 +21,11 @@ from edge_agent.core.model import CameraState, Code, DeviceState, Now, Problem, 
 from edge_agent.core.status import AgentStatus, CameraStatus
 from edge_agent.latest import Latest
 from edge_agent.web.access import Access
+from edge_agent.web.connections import Limits
 from edge_agent.web.feed import Feed, Kind
 from edge_agent.web.guard import Doors
 from edge_agent.web.ports import House, Wanted
-from edge_agent.web.server import Limits, Route, WebServer, own_names
+from edge_agent.web.server import Route, WebServer, own_names
 from edge_agent.web.tokens import Tokens, read_tokens
 
 AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
@@ -275,7 +276,7 @@ async def serving(
         own_names(settings, house.device),
         frozenset(settings.cors_origins),
     )
-    server = WebServer(settings, doors, Feed(cells), more, limits=limits or Limits())
+    server = WebServer(settings, doors, Feed(cells), more, limits=limits)
     server.start()
     client = SimpleAsyncHTTPClient(force_instance=True, max_clients=300)
     try:

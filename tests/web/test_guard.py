@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from edge_agent.web.feed import Feed
 from edge_agent.web.guard import Guard
 from edge_agent.web.server import Route, guarded, routes
 from edge_agent.web.tokens import Role
-from tests.fakes.web import OPERATOR, VIEWER, Site, known_tokens, serving
+from tests.fakes.web import OPERATOR, VIEWER, Site, known_tokens, serving, until
 
 TABLE = routes(Feed({}), pages.read_assets())
 PUBLIC = {"/login", r"/login\.css", "/healthz"}
@@ -325,6 +326,18 @@ async def test_a_bug_is_answered_without_its_details(tmp_path: Path, caplog: pyt
         assert told["code"] == "internal"
         assert "secret" not in json.dumps(told)
     assert "a secret detail" in caplog.text
+
+
+async def test_what_clients_do_wrong_fills_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(tmp_path, tokens=known_tokens(tmp_path)) as site:
+        await until(lambda: caplog.records)
+        caplog.clear()
+        await site.fetch("/recordings/%ff", token=VIEWER)
+        await site.fetch("/api/blackbox/start", "POST", body="x", Content_Type="multipart/form-data", token=OPERATOR)
+        await site.fetch("/api/session", "PATCH")
+        await site.fetch("/nothing", token="wrong")
+        assert caplog.text == ""
 
 
 async def test_no_secret_of_a_request_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

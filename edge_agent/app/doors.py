@@ -49,22 +49,26 @@ async def broker_of(config: Config, tell: Callable[[str, str | None], None]) -> 
     return Broker(HOST, port, embedded=embedded)
 
 
-def gateway_of(config: Config, broker: Broker, boot_id: str, callbacks: Callbacks) -> Gateway:
-    """The gateway to `broker`."""
+def endpoint_of(config: Config, host: str, port: int, client_id: str) -> Endpoint:
+    """How the configuration says to greet a broker."""
     mqtt = config.mqtt
-    endpoint = Endpoint(
-        host=broker.host,
-        port=broker.port,
-        client_id=f"edge-agent-{config.device.id}",
+    return Endpoint(
+        host=host,
+        port=port,
+        client_id=client_id,
         username=mqtt.username,
         password=mqtt.password.get_secret_value() if mqtt.password else None,
         tls=Tls(mqtt.ca_file, mqtt.cert_file, mqtt.key_file) if mqtt.tls else None,
         protocol=ProtocolVersion(mqtt.protocol),
         keepalive_s=mqtt.keepalive_s,
     )
+
+
+def gateway_of(config: Config, broker: Broker, boot_id: str, callbacks: Callbacks) -> Gateway:
+    """The gateway to `broker`."""
     settings = GatewaySettings(
-        endpoint=endpoint,
-        base_topic=mqtt.base_topic,
+        endpoint=endpoint_of(config, broker.host, broker.port, f"edge-agent-{config.device.id}"),
+        base_topic=config.mqtt.base_topic,
         device=config.device.id,
         boot_id=boot_id,
         groups=config.device.groups,

@@ -137,6 +137,7 @@ class House:
         self._outlet = self._build_outlet(tasks)
         self._upkeep = self._build_upkeep()
         runs = self._build_runs(tasks)
+        self._library = Library(self._archive, config.recording.root, self._footage, runs.open_footage)
         memory = Memory(self._state_file, self._state, self._machine_boot, tasks)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
         self._driver.status.subscribe(self._watching.status)
@@ -176,7 +177,6 @@ class House:
 
     def _open_page(self) -> None:
         """Listen. A port that is taken must not keep cameras from recording: it is a problem, not the end."""
-        library = Library(self._archive, self._config.recording.root, self._footage)
         self._web = web_server(
             self._config,
             self._access,
@@ -184,7 +184,7 @@ class House:
             self._driver,
             self._clock,
             self._feeds,
-            library,
+            self._library,
             self._watching,
         )
         try:
@@ -276,6 +276,7 @@ class House:
         return Bench(
             views=self._watching.views,
             archive=self._archive,
+            library=self._library,
             config=self._config,
             disk=self._footage,
             clock=self._clock,

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_agent.app.children import ChildFailed, run_child
 from edge_agent.app.disk import Disk
-from edge_agent.app.library import clip_arguments
+from edge_agent.app.library import Library, clip_arguments
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.commands import Clip, Command, Lock, Snapshot, Unlock
@@ -49,6 +49,7 @@ class Bench:
 
     views: Mapping[str, LiveView]
     archive: Archive
+    library: Library
     config: Config
     disk: Disk
     clock: Clock
@@ -163,17 +164,17 @@ class Jobs:
 
     async def _clip(self, camera: str, start: datetime, end: datetime) -> tuple[Code, str, dict[str, Any]]:
         bench = self._bench
-        segments = await bench.disk.run(bench.archive.window, camera, start, end)
-        if not segments:
+        pieces = await bench.library.pieces(camera, start, end)
+        if not pieces:
             raise JobFailed(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
         written = await bench.disk.run(bench.archive.new_clip)
         try:
-            await run_child("clip", clip_arguments(str(written), bench.config.recording.root, segments, start, end))
+            await run_child("clip", clip_arguments(str(written), pieces, start, end))
         except ChildFailed as error:
             raise JobFailed(Code.INTERNAL, str(error)) from error
         path = await bench.disk.run(bench.archive.store_clip, written, camera, start, end)
         bench.report(EventType.CLIP_READY, {"camera": camera, "path": path, "url": f"/recordings/{path}"})
-        data = {"path": path, "url": f"/recordings/{path}", "segments": [segment.path for segment in segments]}
+        data = {"path": path, "url": f"/recordings/{path}"}
         return Code.OK, f"a clip of {camera} at /recordings/{path}", data
 
     async def _compare(self, cameras: tuple[str, ...]) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from edge_agent.app.children import ChildFailed, media_argv, run_child
 from edge_agent.app.disk import Disk
+from edge_agent.app.recording import OpenFootage
 from edge_agent.core.commands import Refusal
-from edge_agent.core.model import Code, Segment
+from edge_agent.core.model import Code
 from edge_agent.storage.archive import Archive, Deleted
 from edge_agent.storage.errors import StorageError
 from edge_agent.storage.index import Filter, Page
@@ -25,7 +26,10 @@ THUMBNAILS_AT_ONCE = 2
 class Library:
     """Implements the web room's `Recordings`. Every method is safe to cancel."""
 
-    def __init__(self, archive: Archive, root: Path, disk: Disk) -> None:
+    def __init__(
+        self, archive: Archive, root: Path, disk: Disk, open_footage: Callable[[str], list[OpenFootage]]
+    ) -> None:
+        self._open_footage = open_footage
         self._archive = archive
         self._root = root
         self._disk = disk
@@ -67,12 +71,18 @@ class Library:
 
     async def clip(self, camera: str, start: datetime, end: datetime) -> AsyncGenerator[bytes, None] | Refusal:
         try:
-            segments = await self._disk.run(self._archive.window, camera, start, end)
+            pieces = await self.pieces(camera, start, end)
         except StorageError as error:
             return Refusal(Code.INTERNAL, str(error))
-        if not segments:
+        if not pieces:
             return Refusal(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
-        return _stream(clip_arguments("-", self._root, segments, start, end))
+        return _stream(clip_arguments("-", pieces, start, end))
+
+    async def pieces(self, camera: str, start: datetime, end: datetime) -> list[tuple[Path, datetime]]:
+        """The files that hold a window, with their starts, oldest first, the one being written included."""
+        stored = await self._disk.run(self._archive.window, camera, start, end)
+        pieces = [(self._root / segment.path, segment.started_at) for segment in stored]
+        return pieces + [(one.path, one.started_at) for one in self._open_footage(camera) if one.started_at < end]
 
     async def _make_thumbnail(self, path: str) -> None:
         segment = path.removesuffix(".jpg") + ".mp4"
@@ -83,12 +93,11 @@ class Library:
         await self._disk.run(self._archive.store_thumbnail, segment, jpeg)
 
 
-def clip_arguments(output: str, root: Path, segments: Sequence[Segment], start: datetime, end: datetime) -> list[str]:
-    """What the clip child is told: the segments, and how far into the first and last one the window reaches."""
-    from_s = max(0.0, (start - segments[0].started_at).total_seconds())
-    to_s = max(0.0, (end - segments[-1].started_at).total_seconds())
-    paths = [str(root / segment.path) for segment in segments]
-    return [output, *paths, "--from", f"{from_s:.3f}", "--to", f"{to_s:.3f}"]
+def clip_arguments(output: str, pieces: Sequence[tuple[Path, datetime]], start: datetime, end: datetime) -> list[str]:
+    """What the clip child is told: the files, and how far into the first and the last one the window reaches."""
+    from_s = max(0.0, (start - pieces[0][1]).total_seconds())
+    to_s = max(0.0, (end - pieces[-1][1]).total_seconds())
+    return [output, *(str(path) for path, _ in pieces), "--from", f"{from_s:.3f}", "--to", f"{to_s:.3f}"]
 
 
 async def _stream(arguments: Sequence[str]) -> AsyncGenerator[bytes, None]:

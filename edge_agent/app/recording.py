@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from edge_agent.app.cameras import Cameras
 from edge_agent.app.disk import Disk
 from edge_agent.config import Config
 from edge_agent.core import events as ev
-from edge_agent.core.model import Now, RunRecord, Session
+from edge_agent.core.model import RunRecord, Session
 from edge_agent.core.segments import segment_path, start_instant
 from edge_agent.ports import Clock, Post
 from edge_agent.rpicam.argv import record_argv
@@ -70,6 +71,15 @@ class Studio:
     on_storage_error: Callable[[StorageError], None]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFootage:
+    """The segment that is being written now: its whole fragments can be read."""
+
+    index: int
+    path: Path
+    started_at: datetime
+
+
 class Recording:
     """One recording run. Call `begin` or `resume` once, in a task of its own; `stop` may be called at any time."""
 
@@ -77,12 +87,12 @@ class Recording:
         self.run = record.run
         self._record = record
         self._studio = studio
+        self.open: OpenFootage | None = None
         self._spooled: SpoolRun | None = None
         self._stop_asked = asyncio.Event()
         self._timeouts = TimeoutWatch()
         self._stderr_offset = 0
         self._seen_bytes = 0
-        self._open_index: int | None = None
         self._synced_mono_s = 0.0
         self._started = False
         self._broken_disk = False
@@ -190,9 +200,11 @@ class Recording:
         if look.bytes_total > self._seen_bytes:
             self._seen_bytes = look.bytes_total
             studio.post(ev.BytesSeen(self.run.camera, self.run.run_id))
-        if look.open_index is not None and look.open_index != self._open_index:
-            self._open_index = look.open_index
-            studio.post(ev.SegmentOpened(self.run.camera, self.run.run_id, self._name_of_segment(now)))
+        if look.open is not None and (self.open is None or look.open.index != self.open.index):
+            started_at = start_instant((self._record.first_frame or now).wall, spooled.offset_s(look.open))
+            self.open = OpenFootage(look.open.index, look.open.path, started_at)
+            name = str(segment_path(self.run.camera, self.run.profile, started_at))
+            studio.post(ev.SegmentOpened(self.run.camera, self.run.run_id, name))
         for segment in look.closed:
             await self._commit(segment)
         if look.bytes_total and now.mono_s - self._synced_mono_s >= SYNC_EVERY_S:
@@ -277,9 +289,6 @@ class Recording:
             abilities=studio.cameras.abilities,
             extra_args=studio.config.rpicam.extra_args,
         )
-
-    def _name_of_segment(self, now: Now) -> str:
-        return str(segment_path(self.run.camera, self.run.profile, now.wall))
 
     def _the_spooled(self) -> SpoolRun:
         if self._spooled is None:

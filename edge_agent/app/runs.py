@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from edge_agent.app.disk import Disk
-from edge_agent.app.recording import Recording, Studio
+from edge_agent.app.recording import OpenFootage, Recording, Studio
 from edge_agent.app.showing import Showing, Stage
 from edge_agent.core.model import Purpose, Run, RunRecord, Session
 from edge_agent.rpicam.argv import tap_port
@@ -91,6 +91,11 @@ class Runs:
         """How much all recordings of a camera have written since the agent's start, those that are over included."""
         living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
         return self._written[camera] + sum(life.written_bytes for life in living)
+
+    def open_footage(self, camera: str) -> list[OpenFootage]:
+        """The segments of a camera that are being written now, oldest first."""
+        living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
+        return [life.open for life in sorted(living, key=lambda life: life.run.sequence) if life.open is not None]
 
     # -- ports.Runs ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from edge_agent.app.disk import Disk
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.model import EventType, Purpose
-from edge_agent.core.retention import Policy, RetentionPlan, is_below_floor, plan
+from edge_agent.core.retention import Policy, RetentionPlan, is_below_floor
 from edge_agent.core.status import AgentStatus
 from edge_agent.host.clock import Clock
 from edge_agent.ports import Post
@@ -164,8 +164,7 @@ class Upkeep:
 
     def _plan(self, room: Room) -> RetentionPlan:
         care = self._care
-        return plan(
-            care.archive.candidates(),
+        return care.archive.retention_plan(
             room.state,
             self._policy,
             care.clock.now(),

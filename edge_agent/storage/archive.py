@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from edge_agent.core.model import Code, Profile, Segment
-from edge_agent.core.retention import Candidate
+from edge_agent.core.model import Code, Now, Profile, Segment
+from edge_agent.core.retention import Candidate, Policy, RetentionPlan, VolumeState, plan
 from edge_agent.core.segments import (
     clip_path,
     is_archive_path,
@@ -32,6 +31,8 @@ from edge_agent.storage.spool import SCRATCH_NAME, SpooledSegment, SpoolRun
 from edge_agent.storage.tree import open_regular, opened_folder, unlink_if_there
 
 WINDOWS_NAME = "lock-windows.json"
+_FIRST_CANDIDATES = 512
+"""Of the oldest segments, looked at first by a retention plan: mostly one or two have to go."""
 
 
 class Deleted(StrEnum):
@@ -116,17 +117,32 @@ class Archive:
         """The highest run sequence in the archive: the next run's must be above it, even when the state was lost."""
         return self._catalog.ask(lambda index: index.newest_sequence())
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Every segment as retention sees it, oldest first."""
-        for segment, order, dated in self._catalog.ask(lambda index: list(index.in_order())):
-            yield Candidate(
-                path=segment.path,
-                order=order,
-                size_bytes=segment.size_bytes,
-                ended_at=_end(segment),
-                locked=segment.locked,
-                dated=dated,
-            )
+    def candidates(self, limit: int = -1) -> list[Candidate]:
+        """The oldest segments as retention sees them, oldest first; all for a limit of -1."""
+        return self._catalog.ask(lambda index: index.candidates(limit))
+
+    def retention_plan(
+        self,
+        volume: VolumeState,
+        policy: Policy,
+        now: Now,
+        *,
+        clock_synchronized: bool,
+        last_step_mono_s: float | None = None,
+    ) -> RetentionPlan:
+        """What retention would delete now; arguments as for `core.retention.plan`. Changes nothing.
+
+        Looks at as many of the oldest segments as the decision needs; at all of them where age counts.
+        """
+        archive_bytes = self.usage().bytes
+        limit = -1 if policy.max_age_s is not None else _FIRST_CANDIDATES
+        while True:
+            oldest = self.candidates(limit)
+            decided = plan(oldest, volume, policy, now, clock_synchronized, last_step_mono_s, archive_bytes)
+            may_go = sum(not candidate.locked for candidate in oldest)
+            if len(oldest) != limit or len(decided.removals) < may_go:
+                return decided
+            limit *= 8
 
     def find(self, path: str) -> Segment | None:
         """The stored segment at this path."""

@@ -15,7 +15,7 @@ from edge_agent.core.segments import lock_path
 from edge_agent.storage.commit import Sealed
 from edge_agent.storage.durable import make_folder
 from edge_agent.storage.index import Difference, Index
-from edge_agent.storage.scan import TreeScan, read_lock, read_segment
+from edge_agent.storage.scan import TreeScan, read_lock, read_segments
 
 T = TypeVar("T")
 
@@ -116,20 +116,13 @@ class Catalog:
                     self._index.remove(path)
         for start in range(0, len(difference.changed), _GROUP):
             with self._index.group():
-                for path in difference.changed[start : start + _GROUP]:
-                    sealed = self._read(path)
+                for path, sealed in read_segments(self._root, difference.changed[start : start + _GROUP]):
                     if sealed is None:
                         strangers.append(path)
                         self._index.remove(path)
                     else:
                         self._index.put(path, sealed.metadata, sealed.size_bytes, sealed.mtime_ns)
         return strangers
-
-    def _read(self, path: str) -> Sealed | None:
-        try:
-            return read_segment(self._root, path)
-        except OSError:
-            return None
 
     def _opened(self) -> Index:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.core.model import Segment
+from edge_agent.core.retention import Candidate
 from edge_agent.storage.metadata import Metadata
 
 _SCHEMA_VERSION = 1
@@ -36,6 +37,10 @@ CREATE TEMP TABLE seen_lock (path TEXT PRIMARY KEY, inode INTEGER) WITHOUT ROWID
 """
 _SEGMENT = (
     "path, camera, mode, run_id, sequence, number, started_us, duration_s, size_bytes, width, height, label, lock_label"
+)
+_CANDIDATE = (
+    "path, boot_sequence, mono_us, id, size_bytes, started_us + CAST(duration_s * 1e6 AS INTEGER),"
+    " lock_label IS NOT NULL, dated"
 )
 _NEWEST_FIRST = "boot_sequence DESC, mono_us DESC, id DESC"
 _OLDEST_FIRST = "boot_sequence, mono_us, id"
@@ -172,13 +177,16 @@ class Index:
         clause = f"WHERE {' AND '.join(where)}" if where else ""
         return tuple(self._segments(f"{clause} ORDER BY {_OLDEST_FIRST}", values))
 
-    def in_order(self) -> Iterator[tuple[Segment, tuple[int, int, int], bool]]:
-        """Every segment, oldest first, with its order and whether its date can be trusted."""
+    def candidates(self, limit: int) -> list[Candidate]:
+        """The oldest segments as retention sees them, oldest first; all for a limit of -1."""
         rows = self._database.execute(
-            f"SELECT {_SEGMENT}, boot_sequence, mono_us, id, dated FROM segments ORDER BY {_OLDEST_FIRST}"  # noqa: S608
+            f"SELECT {_CANDIDATE} FROM segments ORDER BY {_OLDEST_FIRST} LIMIT ?",  # noqa: S608
+            (limit,),
         )
-        for row in rows:
-            yield _segment(row), (row[-4], row[-3], row[-2]), bool(row[-1])
+        return [
+            Candidate(path, (boot, mono, number), size, _instant(ended_us), locked=bool(locked), dated=bool(dated))
+            for path, boot, mono, number, size, ended_us, locked, dated in rows
+        ]
 
     def count(self) -> int:
         """How many segments there are."""
@@ -284,4 +292,7 @@ def _microseconds(at: datetime) -> int:
 
 
 def _instant(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from edge_agent.core.model import Profile
@@ -71,22 +73,35 @@ class TreeScan:
         yield path, facts.st_size, facts.st_mtime_ns
 
 
-def read_segment(root: Path, path: str) -> Sealed | None:
-    """What a stored segment says of itself; None when it is not ours.
+def read_segments(root: Path, paths: Iterable[str]) -> Iterator[tuple[str, Sealed | None]]:
+    """What stored segments say of themselves; None for one that is not ours or cannot be read.
 
-    A copy under another name is not ours either: the name has to follow from the description. Raises `OSError`.
+    A copy under another name is not ours either: the name has to follow from the description. `paths` of one folder
+    should stand together.
     """
-    name = parse_segment_path(path)
-    if name is None:
+    for folder, group in groupby((PurePosixPath(path) for path in paths), lambda path: path.parent):
+        with ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(opened_folder(root, folder))
+            except OSError:
+                yield from ((str(path), None) for path in group)
+                continue
+            for path in group:
+                yield str(path), _read_segment(descriptor, path)
+
+
+def _read_segment(folder: int, path: PurePosixPath) -> Sealed | None:
+    try:
+        with opened(path.name, folder) as descriptor:
+            facts = os.fstat(descriptor)
+            metadata = read_box(reader_of(descriptor), facts.st_size)
+    except OSError:
         return None
-    place = PurePosixPath(path)
-    with opened_folder(root, place.parent) as folder, opened(place.name, folder) as descriptor:
-        facts = os.fstat(descriptor)
-        metadata = read_box(reader_of(descriptor), facts.st_size)
-    if metadata is None:
+    name = parse_segment_path(path)
+    if metadata is None or name is None:
         return None
     profile = Profile(metadata.width, metadata.height, metadata.fps)
-    if segment_path(metadata.camera, profile, metadata.started_at, name.serial) != place:
+    if segment_path(metadata.camera, profile, metadata.started_at, name.serial) != path:
         return None
     return Sealed(metadata, facts.st_size, facts.st_mtime_ns)
 

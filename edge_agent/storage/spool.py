@@ -13,7 +13,7 @@ from datetime import UTC
 from pathlib import Path
 
 from edge_agent.core.model import Now, Profile, Purpose, Run, RunRecord, Session
-from edge_agent.core.segments import parse_run_id
+from edge_agent.core.segments import parse_run_id, start_offset_s
 from edge_agent.storage.durable import make_folder, sync_folder, write_durably
 from edge_agent.storage.errors import storage_errors
 from edge_agent.storage.fmp4 import walk
@@ -56,13 +56,13 @@ class Look:
     """What a run's directory shows.
 
     `bytes_total` counts all bytes seen of the run, also those of segments that have left the spool: it grows as long as
-    the camera delivers. `closed` are the segments to commit, oldest first.
+    the camera delivers. `closed` are the segments to commit, oldest first; `open` is the one being written.
     """
 
     first_frame_seen: bool
     bytes_total: int
     closed: tuple[SpooledSegment, ...]
-    open_index: int | None
+    open: SpooledSegment | None
 
 
 class Spool:
@@ -157,8 +157,14 @@ class SpoolRun:
             first_frame_seen=bool(self._sizes or self._list.spans),
             bytes_total=sum(self._sizes.values()),
             closed=tuple(segment for index, segment in self._segments.items() if index != open_index),
-            open_index=open_index,
+            open=None if open_index is None else self._segments[open_index],
         )
+
+    def offset_s(self, spooled: SpooledSegment) -> float:
+        """Seconds from the run's first frame to this segment's, as its commit would say if it came now."""
+        first = self.record.first_frame or self.record.spawned
+        seen_s = spooled.seen.mono_s - first.mono_s if spooled.seen else None
+        return 0.0 if spooled.index == 0 else start_offset_s(spooled.list_start_s, None, seen_s)
 
     def sync_open(self) -> Synced:
         """Make what the recorder has written survive a power cut, and say how much of it plays.

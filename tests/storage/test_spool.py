@@ -60,14 +60,14 @@ def test_the_first_frame_is_seen_when_a_file_appears(run: SpoolRun) -> None:
     assert not run.look(now()).first_frame_seen
     write(run, 0)
     look = run.look(now(1))
-    assert (look.first_frame_seen, look.open_index, look.closed) == (True, 0, ())
+    assert (look.first_frame_seen, look.open and look.open.index, look.closed) == (True, 0, ())
 
 
 def test_a_segment_is_closed_by_its_line_in_the_list(run: SpoolRun) -> None:
     write(run, 0, segment())
     run.list_path.write_text("000000.mp4,0.000000,2.000000\n")
     look = run.look(now(3))
-    assert look.open_index is None
+    assert look.open is None
     assert [(one.index, one.list_start_s, one.list_end_s) for one in look.closed] == [(0, 0.0, 2.0)]
 
 
@@ -75,7 +75,9 @@ def test_a_segment_is_closed_by_a_later_one(run: SpoolRun) -> None:
     for index in range(3):
         write(run, index, segment())
     assert indexes(run) == [0, 1]
-    assert run.look(now(2)).open_index == 2
+    newest = run.look(now(2)).open
+    assert newest is not None
+    assert newest.index == 2
 
 
 def test_all_segments_are_closed_when_the_process_has_gone(run: SpoolRun) -> None:

@@ -10,8 +10,8 @@ from typing import Protocol
 class Message:
     """One message to publish.
 
-    `expiry_s` (seconds the broker keeps it), `content_type`, `correlation` and `properties` (user properties) need
-    MQTT 5; a 3.1.1 session leaves them out.
+    `expiry_s` (seconds the broker keeps it), `content_type`, `reply_to`, `correlation` and `properties` (user
+    properties) need MQTT 5; a 3.1.1 session leaves them out.
     """
 
     topic: str
@@ -22,6 +22,7 @@ class Message:
     content_type: str | None = None
     correlation: bytes | None = None
     properties: tuple[tuple[str, str], ...] = ()
+    reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What to subscribe to, at QoS 1.
+    """What to subscribe to. At QoS 1 a broker drops what exceeds its queue for one client, at QoS 0 hardly anything.
 
     `as_published` (MQTT 5) leaves the retain flag of live messages as their sender set it; without it the flag marks
     those that the broker had kept. Under MQTT 5 own messages do not come back.
@@ -50,6 +51,7 @@ class Subscription:
 
     topic_filter: str
     as_published: bool = False
+    qos: int = 1
 
 
 class MessageTooLarge(Exception):

@@ -111,7 +111,7 @@ class Session:
         return self._descriptor is not None and not self._client.want_write()
 
     async def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, str]:
-        """Subscribe at QoS 1 and return the filters that the broker refused, with its reasons.
+        """Subscribe and return the filters that the broker refused, with its reasons.
 
         Raises `BrokerUnavailable` when the connection ends meanwhile or no answer comes.
         """
@@ -364,8 +364,8 @@ class Session:
 
     def _options(self, subscription: Subscription) -> SubscribeOptions | int:
         if not self._endpoint.version_5:
-            return 1
-        return SubscribeOptions(qos=1, noLocal=True, retainAsPublished=subscription.as_published)
+            return subscription.qos
+        return SubscribeOptions(qos=subscription.qos, noLocal=True, retainAsPublished=subscription.as_published)
 
     def _publish_properties(self, message: Message) -> Any:
         if not self._endpoint.version_5:
@@ -374,6 +374,7 @@ class Session:
             PacketTypes.PUBLISH,
             MessageExpiryInterval=message.expiry_s,
             ContentType=message.content_type,
+            ResponseTopic=message.reply_to,
             CorrelationData=message.correlation,
             UserProperty=list(message.properties) or None,
         )

@@ -108,7 +108,7 @@ Duration = Annotated[
 class CommandBody(BaseModel):
     """The keys that every command may carry. All are optional."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=False)
+    model_config = ConfigDict(strict=True, extra="forbid", defer_build=True)
     verb: ClassVar[Verb]
     text_key: ClassVar[str | None] = None
     """The key that a plain text payload stands for; None where the verb takes none."""

@@ -24,12 +24,14 @@ from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
 from edge_agent.app.outlet import Feeds, Outlet
+from edge_agent.app.previews import Previews
 from edge_agent.app.recording import Studio
 from edge_agent.app.runs import Found, Runs, find_runs
 from edge_agent.app.showing import Stage
 from edge_agent.app.upkeep import Care, Upkeep
 from edge_agent.app.vitals import Vitals
 from edge_agent.app.watching import Watching
+from edge_agent.app.yielding import give_way
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
@@ -217,6 +219,12 @@ class House:
         tasks.create_task(self._leave(), name="leave")
         tasks.create_task(self._upkeep.run(), name="upkeep")
         tasks.create_task(self._build_vitals().run(), name="vitals")
+        yielding = give_way(
+            HostTelemetry(self._clock), self._state, self._clock, self._watching.limit, self._driver.post
+        )
+        tasks.create_task(yielding, name="give way")
+        if interval_s := self._config.homeassistant.preview_interval_s:
+            tasks.create_task(self._build_previews(interval_s).run(), name="previews")
         tasks.create_task(ClockWatch(self._clock).run(self._clock_stepped), name="clock watch")
         tasks.create_task(self._cameras.watch(self._driver.post, self._tell_about), name="camera watch")
         if self._services.watchdog_s is not None:
@@ -299,6 +307,16 @@ class House:
             status=self._driver.status,
             written=self._runs.written_bytes,
             publish=self._outlet.telemetry,
+        )
+
+    def _build_previews(self, interval_s: float) -> Previews:
+        return Previews(
+            interval_s=interval_s,
+            status=self._driver.status,
+            views=self._watching.views,
+            open_footage=self._runs.open_footage,
+            clock=self._clock,
+            publish=self._outlet.preview,
         )
 
     # -- between the rooms --------------------------------------------------------------------------------------------

@@ -107,6 +107,11 @@ class Outlet:
         if self.gateway:
             self.gateway.snapshot(camera, jpeg)
 
+    def preview(self, camera: str, jpeg: bytes) -> None:
+        """Publish a small picture of a running camera."""
+        if self.gateway:
+            self.gateway.preview(camera, jpeg)
+
     # -- state --------------------------------------------------------------------------------------------------------
 
     def status(self, status: AgentStatus) -> None:

@@ -54,6 +54,11 @@ class Watching:
             self._tappings[camera].recorded(recorded)
             self.videos[camera].recorded(recorded)
 
+    def limit(self, fps: float | None) -> None:
+        """Let no viewer have more frames a second than this; None lifts the limit."""
+        for view in self.views.values():
+            view.rate_limit_fps = fps
+
     @property
     def viewers(self) -> int:
         """How many watch live pictures; they hold connections that Tornado does not count."""

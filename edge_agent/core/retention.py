@@ -116,15 +116,17 @@ def plan(
     now: Now,
     clock_synchronized: bool,
     last_step_mono_s: float | None = None,
+    archive_bytes: int | None = None,
 ) -> RetentionPlan:
     """Decide what goes now.
 
     `last_step_mono_s` is the monotonic instant of the last step of the wall clock, None if there was none. The oldest
     unlocked segments go, as few as the policy allows; at least one per pass, so that a limit is reached in the end.
+    `archive_bytes` is the size of the archive where `segments` are only its oldest, None where they are all.
     """
     kept = sorted(segments, key=lambda candidate: candidate.order)
     free_to_go = [candidate for candidate in kept if not candidate.locked and not candidate.in_use]
-    total_bytes = sum(candidate.size_bytes for candidate in kept)
+    total_bytes = sum(candidate.size_bytes for candidate in kept) if archive_bytes is None else archive_bytes
     floor = _count_for_floor(free_to_go, volume, policy)
     below = is_below_floor(volume, policy)
     over = _count_for_bytes(free_to_go, total_bytes, policy.max_bytes)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.core.retention import Policy, VolumeState, plan
 from edge_agent.core.segments import parse_segment_path
 from edge_agent.storage.archive import Archive, Deleted
 from edge_agent.storage.index import Filter
+from edge_agent.storage.locks import LockWindow
 from edge_agent.storage.spool import Spool
 from tests.storage.footage import AT, now, run_record, segment, spool_segment, store
 
@@ -310,7 +312,7 @@ def test_files_beside_the_archive_are_left_alone(archive: Archive, root: Path) -
     found = archive.reconcile()
     assert found.segments == 0
     assert len(found.strangers) == 1
-    assert list(archive.candidates()) == []
+    assert archive.usage().count == 0
     assert {str(path) for path in root.rglob("*")} == before
 
 
@@ -322,3 +324,29 @@ def test_a_segment_goes_by_a_name_that_says_its_start(archive: Archive, root: Pa
     name = parse_segment_path(stored.path)
     assert name is not None
     assert name.started_at == AT + timedelta(seconds=14)
+
+
+def test_a_retention_plan_names_the_oldest_that_have_to_go(archive: Archive, root: Path) -> None:
+    one = store(root, archive, run_record(1, "cam0"), 3)
+    other = store(root, archive, run_record(2, "cam1", first=now(0.5)), 3)
+    size = archive.usage().bytes // 6
+    volume = VolumeState(free_bytes=10 * size, total_bytes=100 * size)
+    decided = archive.retention_plan(volume, Policy(12 * size, 0), now(60), clock_synchronized=True)
+    assert [removal.path for removal in decided.removals[:2]] == [one[0], other[0]]
+    assert (decided.below_floor, decided.exhausted) == (True, False)
+    assert archive.usage().count == 6
+
+
+@pytest.mark.parametrize("max_age_s", [None, 1e9])
+def test_a_retention_plan_over_part_of_the_archive_is_that_over_all_of_it(
+    archive: Archive, root: Path, max_age_s: float | None
+) -> None:
+    store(root, archive, run_record(), 600, segment(1, sample_bytes=1))
+    archive.lock(LockWindow(AT, AT + timedelta(seconds=1160), "most", None, AT))
+    free = archive.candidates()[-20:]
+    for needed in (1, 5, 19, 20, 21):
+        volume = VolumeState(0, 10**9)
+        policy = Policy(sum(one.size_bytes for one in free[:needed]) + (needed > 20), 0, max_age_s=max_age_s)
+        decided = archive.retention_plan(volume, policy, now(2000), clock_synchronized=True)
+        assert decided == plan(archive.candidates(), volume, policy, now(2000), clock_synchronized=True)
+        assert decided.exhausted == (needed > 20)

@@ -12,7 +12,7 @@ import pytest
 from edge_agent.core.segments import parse_segment_path
 from edge_agent.storage.archive import Archive
 from edge_agent.storage.fmp4 import walk
-from edge_agent.storage.scan import read_segment
+from edge_agent.storage.scan import read_segments
 from edge_agent.storage.spool import Spool
 from edge_agent.storage.tree import opened, reader_of
 from tests.storage.footage import now
@@ -45,8 +45,7 @@ def dated(root: Path) -> list[str]:
 
 def assert_complete(root: Path) -> None:
     """Everything under a dated name is whole and describes itself."""
-    for name in dated(root):
-        sealed = read_segment(root, name)
+    for name, sealed in read_segments(root, dated(root)):
         assert sealed is not None, name
         with opened(root / name) as descriptor:
             assert walk(reader_of(descriptor), sealed.size_bytes).end == sealed.size_bytes, name

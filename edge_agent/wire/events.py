@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from edge_agent.core.model import EventType
 from edge_agent.wire.documents import Count, Document, Seconds
@@ -34,6 +34,7 @@ class EventDocument(Document):
 
 class AgentStarted(EventDocument):
     event_type: Literal[EventType.AGENT_STARTED]
+    adopted: Count = Field(description="Recorders that went on without an agent and belong to this one now")
 
 
 class RecordingStarted(EventDocument):
@@ -69,17 +70,21 @@ class SegmentDeleted(EventDocument):
 
 class SegmentLocked(EventDocument):
     event_type: Literal[EventType.SEGMENT_LOCKED]
+    camera: str
+    path: str
 
 
 class SnapshotTaken(EventDocument):
     event_type: Literal[EventType.SNAPSHOT_TAKEN]
-    camera: str
+    camera: str | None = Field(description="null: a picture that compares several cameras")
     path: str
 
 
 class ClipReady(EventDocument):
     event_type: Literal[EventType.CLIP_READY]
     camera: str
+    path: str
+    url: str = Field(description="Path on this agent's web server")
 
 
 class CameraFault(EventDocument):
@@ -96,6 +101,7 @@ class CameraRecovered(EventDocument):
 
 class StorageLow(EventDocument):
     event_type: Literal[EventType.STORAGE_LOW]
+    free_bytes: Count
 
 
 class StorageFull(EventDocument):
@@ -114,6 +120,7 @@ class CommandRefused(EventDocument):
 
 class ClockStepped(EventDocument):
     event_type: Literal[EventType.CLOCK_STEPPED]
+    seconds: float = Field(description="By how much; negative: back")
 
 
 EVENTS: dict[EventType, type[EventDocument]] = {

@@ -194,12 +194,12 @@ EVENT_FIELDS: dict[EventType, dict[str, Any]] = {
         "locked": False,
     },
     EventType.SEGMENT_DELETED: {"camera": "cam0", "path": "640x480/cam0/a.mp4"},
-    EventType.SEGMENT_LOCKED: {"label": "bump"},
+    EventType.SEGMENT_LOCKED: {"camera": "cam0", "path": "640x480/cam0/a.mp4"},
     EventType.SNAPSHOT_TAKEN: {"camera": "cam0", "path": "snapshots/cam0/a.jpg"},
-    EventType.CLIP_READY: {"camera": "cam0", "path": "clips/a.mp4"},
+    EventType.CLIP_READY: {"camera": "cam0", "path": "clips/a.mp4", "url": "/recordings/clips/a.mp4"},
     EventType.CAMERA_FAULT: {"camera": "cam0", "code": "no_frames", "message": "look at the cable"},
     EventType.CAMERA_RECOVERED: {"camera": "cam0"},
-    EventType.STORAGE_LOW: {},
+    EventType.STORAGE_LOW: {"free_bytes": 5},
     EventType.STORAGE_FULL: {"message": "delete something"},
     EventType.COMMAND_REFUSED: {"id": "1", "verb": "x", "code": Code.MALFORMED, "message": "no", "by": None},
     EventType.CLOCK_STEPPED: {"seconds": -3600.0},
@@ -213,6 +213,13 @@ def test_every_event_type_has_a_document_that_fits_its_schema(event_type: EventT
     assert document["at"] == "2026-11-23T09:15:00.250Z"
     assert holds("event", document)
     assert event_type in EVENTS
+
+
+def test_a_comparison_picture_is_of_no_single_camera() -> None:
+    fields = {"camera": None, "cameras": ["cam0", "cam1"], "path": "snapshots/comparison/a.jpg"}
+    document = event_document("van7", EventType.SNAPSHOT_TAKEN, AT, fields)
+    assert document["cameras"] == ["cam0", "cam1"]
+    assert holds("event", document)
 
 
 def test_an_event_without_the_fields_of_its_type_is_not_published() -> None:

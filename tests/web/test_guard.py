@@ -139,7 +139,8 @@ async def test_another_name_for_this_machine_is_refused_where_no_credentials_pro
 
 
 @pytest.mark.parametrize(
-    "name", ["localhost", "LOCALHOST:8080", "127.0.0.1", "[::1]:8080", "van7", "van7.local", "10.0.0.7"]
+    "name",
+    ["localhost", "LOCALHOST:8080", "127.0.0.1", "[::1]:8080", "van7", "van7.local.", "10.0.0.7", "pi.lan", "pi"],
 )
 async def test_this_machines_own_names_and_addresses_are_taken(tmp_path: Path, name: str) -> None:
     async with serving(tmp_path) as site:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from edge_agent.core.commands import Command, Origin, Result, Verb
+from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S
 from edge_agent.core.model import Code, ResultStatus
 from edge_agent.web.guard import Guard
 from edge_agent.web.openapi import openapi
@@ -34,14 +35,14 @@ class Commands(Guard):
     async def obey(self, verb: str) -> None:
         """Give the command in the request's body and answer with its result."""
         house = self.house
-        command = decode_command(
-            verb, self.request.body, received=house.clock(), origin=Origin.HTTP, new_id=house.new_id
-        )
+        now = house.clock()
+        if not self.doors.flood.admit(now.mono_s):
+            told = f"more than {COMMANDS_PER_S} commands a second came (burst {COMMAND_BURST}); send this one again"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, told, headers={"Retry-After": "1"})
+        command = decode_command(verb, self.request.body, received=now, origin=Origin.HTTP, new_id=house.new_id)
         if command.by is None:
             command = replace(command, by=self.identity.name)
         result = await _answer(house, command)
-        if result.code is Code.RATE_LIMITED:
-            self.set_header("Retry-After", "1")
         status = HTTPStatus.ACCEPTED if result.status is ResultStatus.ACCEPTED else STATUS_OF[result.code]
         self.send_json(result_document(house.device, result), status)
 

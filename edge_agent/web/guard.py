@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
+from edge_agent.core.flood import FloodGuard
 from edge_agent.core.model import Code
 from edge_agent.web.access import NOBODY, Access, Identity, Via, Wrong
 from edge_agent.web.ports import House
@@ -45,13 +46,15 @@ _POLICY = (
 class Doors:
     """What all guards share. `host_names` are the names under which this machine may be asked for without credentials.
 
-    `cors_origins` are other pages' origins that may call the API, such as `https://fleet.example`.
+    `cors_origins` are other pages' origins that may call the API, such as `https://fleet.example`. `flood` counts the
+    commands of all clients together.
     """
 
     house: House
     access: Access
     host_names: frozenset[str] = frozenset()
     cors_origins: frozenset[str] = field(default_factory=frozenset)
+    flood: FloodGuard = field(default_factory=FloodGuard)
 
 
 class Guard(RequestHandler):

@@ -86,7 +86,7 @@ def _filled(command: Command, content: str | dict[str, Any]) -> Command:
     if command.verb not in BODIES:
         raise _unknown_verb(command.verb)
     model = BODIES[Verb(command.verb)]
-    given = _from_text(model, content) if isinstance(content, str) else content
+    given = keys_of_text(model, content) if isinstance(content, str) else content
     known = {*COMMON_KEYS, *keys_of(model)}
     try:
         keys = model.model_validate({key: value for key, value in given.items() if key in known and value is not None})
@@ -102,7 +102,8 @@ def _filled(command: Command, content: str | dict[str, Any]) -> Command:
     )
 
 
-def _from_text(model: type[CommandBody], text: str) -> dict[str, Any]:
+def keys_of_text(model: type[CommandBody], text: str) -> dict[str, Any]:
+    """The keys that a verb's plain text stands for. Raises `BadValue` where it stands for none."""
     if text == "":
         return {}
     if model.text_key is None:

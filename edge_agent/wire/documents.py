@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from edge_agent.core.commands import Result, Verb
+from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S
 from edge_agent.core.model import (
     MAX_DURATION_S,
     RESOLUTIONS,
@@ -279,10 +280,6 @@ class About:
     http_url: str | None
     base_topic: str
     protocol: Literal["5", "3.1.1"]
-
-
-COMMANDS_PER_S = 10
-COMMAND_BURST = 20
 
 
 def encode(document: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.core.commands import Origin, Start
+from edge_agent.core.flood import COMMAND_BURST
 from edge_agent.core.model import Code
 from edge_agent.latest import Latest
 from edge_agent.web.problem import STATUS_OF
@@ -85,6 +86,18 @@ async def test_bad_bodies_are_refused_by_name(tmp_path: Path) -> None:
         ):
             found, result = await site.document(f"/api/blackbox/{path}", "POST", body=body)
             assert (found, result["code"]) == (status, code)
+
+
+async def test_a_flood_is_refused_without_reaching_the_driver_and_ends_with_the_next_second(tmp_path: Path) -> None:
+    async with serving(tmp_path) as site:
+        codes = [(await site.fetch("/api/blackbox/ping", "POST")).code for _ in range(COMMAND_BURST + 5)]
+        assert codes == [200] * COMMAND_BURST + [429] * 5
+        assert len(site.driver.commands) == COMMAND_BURST
+        refused = await site.fetch("/api/recordings/lock", "POST", body="5m")
+        assert (refused.code, refused.headers["Retry-After"]) == (429, "1")
+        assert json.loads(refused.body)["code"] == "rate_limited"
+        site.clock.turn(1)
+        assert (await site.fetch("/api/blackbox/ping", "POST")).code == 200
 
 
 async def test_a_command_that_gets_no_answer_in_time_says_so(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ async def test_what_a_command_answers_is_what_is_described(verb: Verb, tmp_path:
     async with serving(tmp_path) as site:
         for code in Code:
             site.driver.code = code
+            site.clock.turn(1)
             assert fits(await site.fetch(f"/api/blackbox/{verb}", "POST"), f"/api/blackbox/{verb}", "post")
 
 

@@ -33,7 +33,7 @@ NEEDED = {".ci/run", "LICENSE", "README.md", "CHANGELOG.md", "deploy/run.sh", "t
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 SCRIPTS = ("deploy/run.sh", "tests/run.sh", ".ci/run")
 
-# (test module, call): reason. Time may pass where slowness itself is what the test is about, never to wait for something.
+# (test module, call): reason. Time may pass where slowness itself is the test's subject, never to wait for something.
 NAPS = {
     ("tests/web/test_server.py", "asyncio.sleep(0.05)"): "a client that sends its header byte by byte",
     ("tests/web/test_server.py", "asyncio.sleep(0.6)"): "a handler that takes its time",

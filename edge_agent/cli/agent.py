@@ -1,0 +1,43 @@
+"""`edge-agent run`: the agent itself, its log, and its restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from argparse import Namespace
+
+from edge_agent import __version__
+from edge_agent.app.house import Leaving, live
+from edge_agent.cli.configuration import OK, USAGE, configuration
+from edge_agent.web.tokens import TokensUnusable
+
+log = logging.getLogger("edge_agent")
+
+
+def main(options: Namespace) -> int:
+    """Run until asked to leave."""
+    config = configuration(options)
+    log_to_stderr(logging.INFO)
+    log.info("edge_agent %s device=%s configuration=%s", __version__, config.device.id, config.source or "none")
+    try:
+        leaving = asyncio.run(live(config, os.environ, _tell_person))
+    except TokensUnusable as unusable:
+        print(f"edge-agent: {unusable}", file=sys.stderr)
+        return USAGE
+    if leaving is Leaving.RESTART:
+        # The same pid: whoever supervises the agent notices nothing, and the recorders are adopted.
+        os.execv(sys.executable, [sys.executable, "-m", "edge_agent", *sys.argv[1:]])  # noqa: S606
+    return OK
+
+
+def _tell_person(text: str) -> None:
+    print(text, flush=True)
+
+
+def log_to_stderr(level: int) -> None:
+    """Lines for journald, which stamps them; with a time of their own where a person looks on."""
+    stamp = "%(asctime)s " if sys.stderr.isatty() else ""
+    logging.basicConfig(level=level, format=f"{stamp}%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("tornado.access").setLevel(logging.WARNING)

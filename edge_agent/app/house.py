@@ -20,6 +20,7 @@ from edge_agent.app.cameras import find_cameras
 from edge_agent.app.disk import Disk
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
 from edge_agent.app.front import about, web_server, welcome
+from edge_agent.app.homeassistant import announce
 from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
@@ -125,11 +126,6 @@ class House:
         """Build everything and start what goes on for ever as tasks."""
         self._catch_signals()
         config = self._config
-        self._access, new_token = await self._state.run(
-            make_access, config.web, config.device.state_dir, self._clock.now
-        )
-        if new_token is not None:
-            self._tell_person(f"A new access token, shown this once: {new_token}")
         self._cameras = await find_cameras(self._config, environment(self._environ))
         found = await find_runs(self._spool, self._footage, self._machine_boot)
         self._driver, session, answered = await self._wake_the_core(found)
@@ -149,12 +145,13 @@ class House:
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
         tasks.create_task(self._scan(), name="scan the archive")
         runs.take_over(found)
-        self._broker = await self._open_doors(tasks)
+        self._gateway = await self._open_doors(tasks)
         for command in answered:
             self._outlet.answer(command, interrupted(command, self._clock.now()))
         self._open_page()
-        self._keep_going(tasks)
-        self._tell_person(welcome(config, self._broker, self._http_url, simulated=self._cameras.abilities.simulated))
+        self._tell_about()
+        await announce(config, self._gateway, self._state, self._http_url, tasks)
+        self._keep_going(tasks, self._gateway)
         self._services.ready(f"recordings in {config.recording.root}")
 
     async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[Command, ...]]:
@@ -198,24 +195,25 @@ class House:
             self._driver.post(ev.ProblemChanged("web_unavailable", told))
             return
         self._http_url = self._web.url
-        self._tell_about()
 
-    async def _open_doors(self, tasks: asyncio.TaskGroup) -> Broker:
+    async def _open_doors(self, tasks: asyncio.TaskGroup) -> Gateway:
         tell = problem_teller(self._driver)
-        broker = await broker_of(self._config, tell)
+        broker = self._broker = await broker_of(self._config, tell)
         if broker.missing is not None:
             tell("broker_missing", broker.missing)
-        elif broker.embedded is not None:
-            tasks.create_task(broker.embedded.run(), name="embedded broker")
         callbacks = Callbacks(mqtt_door(self._driver), tell, announcer(self._outlet.announce, tasks), self._clock.now)
-        self._gateway = gateway_of(self._config, broker, self._boot_id, callbacks)
-        self._outlet.connect(self._gateway)
-        self._tell_about()
-        if broker.missing is None:
-            tasks.create_task(self._gateway.run(), name="broker connection")
-        return broker
+        gateway = gateway_of(self._config, broker, self._boot_id, callbacks)
+        self._outlet.connect(gateway)
+        return gateway
 
-    def _keep_going(self, tasks: asyncio.TaskGroup) -> None:
+    def _keep_going(self, tasks: asyncio.TaskGroup, gateway: Gateway) -> None:
+        if self._broker is not None:
+            simulated = self._cameras.abilities.simulated
+            self._tell_person(welcome(self._config, self._broker, self._http_url, simulated=simulated))
+            if self._broker.missing is None:
+                tasks.create_task(gateway.run(), name="broker connection")
+            if self._broker.embedded is not None:
+                tasks.create_task(self._broker.embedded.run(), name="embedded broker")
         tasks.create_task(self._leave(), name="leave")
         tasks.create_task(self._upkeep.run(), name="upkeep")
         tasks.create_task(self._build_vitals().run(), name="vitals")

@@ -4,8 +4,9 @@
 
 Binds UDP port P on loopback and waits there for the recorder, over its restarts. Lines on stdin say what is wanted
 (`orders`); the end of stdin ends the program. stdout is a bare sequence of JPEGs, N is a pipe for tap frames
-(`edge_agent.tapframes`). One camera's pictures cost 0.5 % of a core to copy at 640x480@30 and 1.5 Mb/s, and 5 % to
-decode for 10 JPEGs a second; nothing is decoded for a copy, and next to nothing is done while nothing is asked for.
+(`edge_agent.tapframes`). At 640x480@30 and 1.5 Mb/s a
+copy costs 1 % of a core and 10 JPEGs a second 5 % (tests/bench/tap.py); nothing is decoded for a copy, and 0.5 % goes
+into reading while nothing is asked for.
 """
 
 from __future__ import annotations

@@ -4,6 +4,13 @@ Every function here blocks (fsync on an SD card can take seconds). None may be c
 one disk come from one thread, so that their order on disk is the order of the calls, and nothing in here takes a lock.
 Trouble with the disk is a `StorageError` that says what kind it is, or a value where the docstring says so.
 
+    spool          where recorders write, one directory per run: run_record, segment_list, open_segment
+    archive        what is stored: commit, catalog (index, scan), locks, scratch
+    volume         the right disk? room, read-only, broken?
+    fmp4 metadata  what lies in a segment file, sans-I/O
+    state journal  what the agent itself remembers
+    tree durable errors   opening without following links, surviving power cuts, naming trouble
+
 Invariants of the files, true at every instant, whatever dies:
 
 1. A file under a dated name is complete: it starts and ends at whole fragments, carries its own description in a

@@ -145,8 +145,8 @@ class Archive:
             limit *= 8
 
     def find(self, path: str) -> Segment | None:
-        """The stored segment at this path."""
-        return self._catalog.find(path)
+        """The stored segment at this path, which may be any text."""
+        return self._catalog.find(path) if parse_segment_path(path) else None
 
     def open(self, path: str) -> int | None:
         """A descriptor for reading a segment, thumbnail, snapshot or clip; None where there is none.

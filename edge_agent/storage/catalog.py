@@ -86,10 +86,12 @@ class Catalog:
         return segment if segment and self.still_there(path) else None
 
     def still_there(self, path: str) -> bool:
-        """Whether a segment's file exists; one that was deleted by hand is forgotten."""
-        if os.path.lexists(self._root / path):
+        """Whether a segment's file exists. One that was deleted by hand is forgotten; not all when a volume is gone."""
+        file = self._root / path
+        if os.path.lexists(file):
             return True
-        self.ask(lambda index: index.remove(path))
+        if file.parent.is_dir():
+            self.ask(lambda index: index.remove(path))
         return False
 
     def _scan(self) -> Reconciled:

@@ -109,6 +109,18 @@ def test_a_segment_deleted_by_hand_is_forgotten(archive: Archive, root: Path) ->
     assert archive.delete(stored[0]) is Deleted.NOT_FOUND
 
 
+def test_footage_of_a_volume_that_is_gone_for_a_while_is_not_forgotten(archive: Archive, root: Path) -> None:
+    stored = store(root, archive, run_record(), 3)
+    away = root.rename(root.parent / "unplugged")
+    root.mkdir()
+    assert paths(archive) == []
+    assert archive.open(stored[0]) is None
+    assert archive.delete(stored[0]) is Deleted.NOT_FOUND
+    root.rmdir()
+    away.rename(root)
+    assert paths(archive) == stored[::-1]
+
+
 def test_deleting_takes_the_thumbnail_and_empty_folders_along(archive: Archive, root: Path) -> None:
     stored = store(root, archive, run_record(), 2)
     thumbnail = archive.store_thumbnail(stored[0], b"jpeg")
@@ -210,6 +222,7 @@ def test_what_is_no_file_is_not_opened_or_counted_or_deleted(
         "640x480/cam0/blackbox_cam0_640_20300101T000000Z.mp4",
         "snapshots/cam9/blackbox_cam9_20300101T000000Z.jpg",
         "clips/blackbox_cam0_20261123T091500Z_20261123T091630Z.mp4\0",
+        "640x480/cam0/\ud800.mp4",
     ],
 )
 def test_only_what_the_archive_stored_can_be_opened(archive: Archive, root: Path, path: str) -> None:

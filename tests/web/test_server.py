@@ -7,7 +7,7 @@ import logging
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -62,17 +62,16 @@ async def test_a_client_that_does_not_go_on_is_sent_away(tmp_path: Path, beginni
 
 
 async def test_a_header_that_comes_byte_by_byte_gets_no_more_time(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=HURRY) as site, raw(site) as (reader, writer):
-
-        async def drip() -> None:
-            for byte in b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000:
-                writer.write(bytes([byte]))
-                await asyncio.sleep(0.05)
-
-        async with asyncio.TaskGroup() as tasks:
-            dripping = tasks.create_task(drip(), name="drip")
-            await rest(reader)
-            dripping.cancel()
+    async with serving(tmp_path, limits=HURRY) as site, raw(site) as (reader, writer), asyncio.TaskGroup() as tasks:
+        hung_up = tasks.create_task(rest(reader), name="rest")
+        sent = 0
+        for byte in b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000:
+            writer.write(bytes([byte]))
+            sent += 1
+            if (await asyncio.wait({hung_up}, timeout=HURRY.header_s / 10))[0]:
+                break
+        assert hung_up.done()
+        assert sent > 1
 
 
 async def test_beyond_the_limit_a_connection_is_turned_away_with_a_word(tmp_path: Path) -> None:
@@ -163,7 +162,9 @@ async def test_a_request_that_is_none_is_refused_and_the_next_one_served(
 async def test_a_handlers_waiting_is_not_cut_off_by_the_time_for_headers(tmp_path: Path) -> None:
     class Slow(RequestHandler):
         async def get(self) -> None:
-            await asyncio.sleep(0.6)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2 * HURRY.header_s):
+                    await asyncio.Event().wait()
             self.finish("at last")
 
     async with serving(tmp_path, limits=HURRY, more=[Route("/slow", Slow)]) as site:

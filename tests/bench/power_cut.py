@@ -58,11 +58,11 @@ def write(root: Path, state: Path) -> None:
             with run.list_path.open("a") as file:
                 file.write(f"{index:06d}.mp4,{index * SEGMENT_S},{second + 1}\n")
         os.write(1, f"{second + 1} ".encode())
-        time.sleep(FRAGMENT_EVERY_S / 2)
+        select.select([], [], [], FRAGMENT_EVERY_S / 2)
         for spooled in run.look(now(second + 1)).closed:
             archive.commit(run, spooled)
         os.write(1, f"{run.sync_open().verified_s}\n".encode())
-        time.sleep(FRAGMENT_EVERY_S / 2)
+        select.select([], [], [], FRAGMENT_EVERY_S / 2)
 
 
 def held_s(root: Path, state: Path) -> float:
@@ -103,7 +103,7 @@ def cut_once(folder: Path, wait_s: float) -> tuple[float, float]:
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             select.select([writer.stdout], [], [], 60)
-            time.sleep(wait_s)
+            select.select([], [], [], wait_s)
             writer.send_signal(signal.SIGSTOP)
             copy.write_bytes(image.read_bytes())
             written_s, verified_s = told(writer.stdout.fileno(), bytearray())

@@ -85,18 +85,25 @@ class Index:
 
     def __init__(self, path: Path | None) -> None:
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except sqlite3.Error:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
         run = self._database.execute
         run("PRAGMA journal_mode = WAL")
         # WAL at NORMAL cannot be torn by a power cut; what it may lose is found by the next scan of the tree.
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA cache_size = -4096")
-        if run("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
-            for (name,) in run("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
-                run(f'DROP TABLE "{name}"')
-            self._database.executescript(_SCHEMA)
-            run(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        else:
+        if run("PRAGMA user_version").fetchone()[0] == _SCHEMA_VERSION:
             self._database.executescript(_SCHEMA[_SCHEMA.index("CREATE TEMP") :])
+            return
+        for (name,) in run("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            run(f'DROP TABLE "{name}"')
+        self._database.executescript(_SCHEMA)
+        run(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def close(self) -> None:
         self._database.close()

@@ -121,7 +121,7 @@ class Driver:
                 assert_never(effect)
 
     def _answer(self, hands: Hands, command: Command, result: Result) -> None:
-        hands.outlet.answer(command, result)
+        result = hands.outlet.answer(command, result)
         log.info("command verb=%s id=%s status=%s code=%s", result.verb, result.id, result.status, result.code)
         if result.final and (asked := self._asked.get(id(command))) and not asked[1].done():
             asked[1].set_result(result)

@@ -38,7 +38,8 @@ class Runs(Protocol):
 class Outlet(Protocol):
     """What the world hears: results, events, and everything again."""
 
-    def answer(self, command: Command, result: Result) -> None: ...
+    def answer(self, command: Command, result: Result) -> Result:
+        """Send a result; what was sent, which may say more than what was given, comes back."""
 
     def report(self, event_type: EventType, at: datetime, fields: dict[str, Any]) -> None: ...
 

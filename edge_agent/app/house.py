@@ -252,6 +252,7 @@ class House:
             archive=self._archive,
             disk=self._footage,
             clock=self._clock,
+            clock_synchronized=self._clock.synchronized,
             post=self._driver.post,
             on_storage_error=self._upkeep.look_soon,
         )

@@ -70,7 +70,7 @@ class Outlet:
 
     # -- ports.Outlet -------------------------------------------------------------------------------------------------
 
-    def answer(self, command: Command, result: Result) -> None:
+    def answer(self, command: Command, result: Result) -> Result:
         if not result.duplicate and result.status is not ResultStatus.REJECTED:
             note = self._note_final(result) if result.final else self._note_accepted(command)
             self._tasks.create_task(note, name=f"journal {result.id}")
@@ -82,6 +82,7 @@ class Outlet:
         self._feeds.result.put(document)
         if self.gateway:
             self.gateway.result(document, reply_to=command.reply_to, correlation=command.correlation)
+        return result
 
     def report(self, event_type: EventType, at: datetime, fields: dict[str, Any]) -> None:
         document = event_document(self._device, event_type, at, fields)

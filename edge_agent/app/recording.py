@@ -67,6 +67,7 @@ class Studio:
     archive: Archive
     disk: Disk
     clock: Clock
+    clock_synchronized: Callable[[], bool | None]
     post: Post
     on_storage_error: Callable[[StorageError], None]
 
@@ -255,7 +256,10 @@ class Recording:
         studio.post(ev.RunClosed(self.run.run_id))
 
     async def _commit(self, spooled: SpooledSegment) -> None:
-        segment = await self._studio.disk.run(self._studio.archive.commit, self._the_spooled(), spooled)
+        studio = self._studio
+        segment = await studio.disk.run(
+            studio.archive.commit, self._the_spooled(), spooled, clock_synchronized=studio.clock_synchronized()
+        )
         if segment is not None:
             log.info(
                 "segment stored path=%s duration_s=%.2f bytes=%d", segment.path, segment.duration_s, segment.size_bytes

@@ -64,7 +64,9 @@ class Ledger:
         refused = ResultStatus.FAILED if entry else ResultStatus.REJECTED
         status = ResultStatus.SUCCEEDED if code is Code.OK else refused
         result = _result(command, status, code, message, now, data)
-        self._remember(result)
+        self.last = result
+        if command.refusal is None:
+            self._remember(result)
         repeats = entry.repeats if entry else []
         return [Answer(command, result), *(Answer(again, replace(result, duplicate=True)) for again in repeats)]
 
@@ -75,7 +77,7 @@ class Ledger:
         return min((entry.deadline_mono_s for entry in self._open.values()), default=None)
 
     def _remember(self, result: Result) -> None:
-        self.last = result
+        """Keep an answer for the same id. What the door refused was never a command: mended, it may come again."""
         self._answered[result.id] = result
         while len(self._answered) > REMEMBERED:
             self._answered.popitem(last=False)

@@ -6,7 +6,19 @@ from datetime import timedelta
 import pytest
 
 from edge_agent.core import events as ev
-from edge_agent.core.commands import Ping, SelectDuration, SelectMode, Snapshot, Start, Stop, StopStream, Stream, Verb
+from edge_agent.core.commands import (
+    Command,
+    Ping,
+    Refusal,
+    SelectDuration,
+    SelectMode,
+    Snapshot,
+    Start,
+    Stop,
+    StopStream,
+    Stream,
+    Verb,
+)
 from edge_agent.core.model import (
     CameraState,
     Code,
@@ -350,3 +362,11 @@ def test_cameras_with_a_resolution_find_their_mode(world: World) -> None:
 def test_ping_tells_the_state(world: World) -> None:
     world.command(Ping(), "p", Verb.PING)
     assert world.final("p").message == "idle"
+
+
+def test_what_the_door_refused_may_be_mended_and_sent_again_under_the_same_id(world: World) -> None:
+    refused = Command("a", Verb.START, None, world.now, refusal=Refusal(Code.RETAINED, "send it without retain"))
+    world.post(ev.CommandReceived(refused))
+    world.command(Start(mode="cam0-640"), "a")
+    world.play()
+    assert [result.code for result in world.finals("a")] == [Code.RETAINED, Code.OK]

@@ -9,6 +9,7 @@ marker until a marker ends it.
 from __future__ import annotations
 
 import re
+import struct
 from enum import Enum, auto
 
 LIMIT_BYTES = 4 * 1024 * 1024
@@ -23,10 +24,14 @@ The regular expression reads 180 KB in 75 us, a loop over `find` in 330 us (Pyth
 """
 
 _FF, _EOI, _SOS = 0xFF, 0xD9, 0xDA
+_SEGMENT = struct.Struct(">BBH")
+"""FF, the marker, and the length of its segment, which counts itself."""
+_SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDA))
 _STANDING_ALONE = {0x01: 2, _FF: 1} | dict.fromkeys(range(0xD0, 0xD8), 2)
-"""Markers without a length (TEM, RST0 to RST7) and the fill byte, with the bytes to go on by."""
-_MARKERS = frozenset({0x01, *range(0xC0, 0xD8), *range(_EOI, 0x100)})
-"""What may follow FF where a marker is due: 02 to BF are reserved, and an SOI begins another image."""
+"""Markers without a length (TEM, RST0 to RST7) and the fill byte, with the bytes to go on by.
+
+What else may follow FF where a marker is due is not one: 02 to BF are reserved, and an SOI begins another image.
+"""
 
 
 class FrameTooLarge(Exception):
@@ -119,26 +124,38 @@ class Splitter:
         while True:
             if self._inside is _Inside.SCAN and not self._skip_scan():
                 return undecided
-            marker = bytes(self._buffer[self._at : self._at + 4])
+            self._skip_segments()
+            if self._inside is _Inside.SCAN:
+                continue
+            marker = self._buffer[self._at : self._at + 4]
             if len(marker) < 2:
                 return undecided
-            code = marker[1]
-            if code == _EOI and marker[0] == _FF:
+            lead, code = marker[:2]
+            if lead == _FF and code == _EOI:
                 self._at += 2
                 return _Found.END, self._at
-            if marker[0] != _FF or code not in _MARKERS:
-                return _Found.RUBBISH, self._at + 2
-            if code in _STANDING_ALONE:
+            if lead == _FF and code in _STANDING_ALONE:
                 self._at += _STANDING_ALONE[code]
                 continue
+            if lead != _FF or code not in _SEGMENTS:
+                return _Found.RUBBISH, self._at + 2
             if len(marker) < 4:
                 return undecided
-            length = marker[2] << 8 | marker[3]
-            if length < 2:
-                return _Found.RUBBISH, self._at + 4
-            self._at += 2 + length
+            return _Found.RUBBISH, self._at + 4  # a length of less than itself
+
+    def _skip_segments(self) -> None:
+        """Move `_at` behind the segments of which all lengths have come, or to the scan if one begins."""
+        buffer, at = self._buffer, self._at
+        last = len(buffer) - _SEGMENT.size
+        while at <= last:
+            lead, code, length = _SEGMENT.unpack_from(buffer, at)
+            if lead != _FF or code not in _SEGMENTS or length < 2:
+                break
+            at += 2 + length
             if code == _SOS:
                 self._inside = _Inside.SCAN
+                break
+        self._at = at
 
     def _skip_scan(self) -> bool:
         """Move `_at` to the marker that ends the entropy-coded data; False if it has not come."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge_agent.core.model import Now
 from edge_agent.latest import Frame, Latest
+from edge_agent.web.audience import Audience
 from edge_agent.web.part import MemoryFiles, Part
 from edge_agent.web.viewer import Viewer
 
@@ -69,9 +70,10 @@ class LiveView:
         self._wanted = wanted
         self._clock = clock
         self._linger_s = linger_s
-        self._viewers: dict[Viewer, Callable[[], None]] = {}
+        self.audience = Audience()
+        self._gone: dict[Viewer, Callable[[], None]] = {}
         self._files = MemoryFiles()
-        self._part: Part | None = None
+        self.newest: Part | None = None
         self._sequence = 0
         self._times: deque[float] = deque(maxlen=256)
         self._interval_s = 0.0
@@ -86,12 +88,12 @@ class LiveView:
 
     @property
     def viewers(self) -> int:
-        return len(self._viewers)
+        return len(self.audience)
 
     @property
     def dropped_frames(self) -> int:
         """Frames that viewers missed because they were slow, over all of them, those that have gone included."""
-        return self._dropped + sum(viewer.dropped for viewer in self._viewers)
+        return self._dropped + sum(viewer.dropped for viewer in self.audience)
 
     @property
     def fps(self) -> float:
@@ -108,7 +110,7 @@ class LiveView:
     @rate_limit_fps.setter
     def rate_limit_fps(self, fps: float | None) -> None:
         self._interval_s = 1 / fps if fps else 0.0
-        for viewer in self._viewers:
+        for viewer in self.audience:
             viewer.limit(self._interval_s)
 
     def publish(self, jpeg: bytes, captured: Now) -> None:
@@ -117,32 +119,45 @@ class LiveView:
         self._times.append(captured.mono_s)
         self._standing_in = False
         self.latest.put(frame)
-        if self._viewers:
+        if self.audience:
             self._show(frame)
 
     def join(self, viewer: Viewer, gone: Callable[[], None]) -> None:
-        """Let `viewer` watch until its connection ends, when `gone` is called. If there is a picture, it gets it now."""
+        """Let `viewer` watch until its connection ends, when `gone` is called. A picture that is there is sent now."""
         if self._closed:
             viewer.close()
             gone()
             return
         self._need()
         now_s = self._clock().mono_s
-        if not self._viewers:
+        if not self.audience:
             self._heard_mono_s = now_s
             self._standing_in = False
             self._silence = asyncio.get_running_loop().call_later(NO_SIGNAL_AFTER_S, self._stand_in)
-        self._viewers[viewer] = gone
-        viewer.limit(self._interval_s)
-        viewer.begin(lambda: self._part, self._left)
+        self._gone[viewer] = gone
+        viewer.begin(self, self._interval_s)
         newest = self.latest.value
-        if self._part is None and newest is not None and now_s - newest.captured_mono_s < NO_SIGNAL_AFTER_S:
-            self._part = Part(newest)
-        if self._part is not None:
-            viewer.offer(self._part, now_s)
+        if self.newest is None and newest is not None and now_s - newest.captured_mono_s < NO_SIGNAL_AFTER_S:
+            self.newest = Part(newest)
+        if self.newest is not None:
+            viewer.offer(self.newest, now_s)
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget `viewer`, whose connection has ended; for the viewer itself to call."""
+        self.audience.discard(viewer)
+        self._dropped += viewer.dropped
+        if not self.audience:
+            if self._silence is not None:
+                self._silence.cancel()
+                self._silence = None
+            if self.newest is not None:
+                self.newest.release()
+                self.newest = None
+        self._need_less()
+        self._gone.pop(viewer)()
 
     async def fresh(self, timeout_s: float) -> Frame:
-        """A frame captured after this call, which makes frames wanted meanwhile. Raises `TimeoutError`. Cancel at will."""
+        """A frame captured after this call; until then frames are wanted. Raises `TimeoutError`. Safe to cancel."""
         asked_s = self._clock().mono_s
         self._need()
         try:
@@ -157,7 +172,7 @@ class LiveView:
     def close(self) -> None:
         """End all connections and timers, and any connection that still comes."""
         self._closed = True
-        for viewer in tuple(self._viewers):
+        for viewer in self.audience:
             viewer.close()
         if self._lingering is not None:
             self._lingering.cancel()
@@ -169,26 +184,12 @@ class LiveView:
         return Frame(jpeg, captured.wall, captured.mono_s, self._sequence)
 
     def _show(self, frame: Frame) -> None:
-        many = len(self._viewers) * len(frame.jpeg) >= SENDFILE_FROM_BYTES
+        many = len(self.audience) * len(frame.jpeg) >= SENDFILE_FROM_BYTES
         part = Part(frame, self._files if many else None)
-        before, self._part = self._part, part
+        before, self.newest = self.newest, part
         if before is not None:
             before.release()
-        for viewer in tuple(self._viewers):
-            viewer.offer(part, frame.captured_mono_s)
-
-    def _left(self, viewer: Viewer) -> None:
-        gone = self._viewers.pop(viewer)
-        self._dropped += viewer.dropped
-        if not self._viewers:
-            if self._silence is not None:
-                self._silence.cancel()
-                self._silence = None
-            if self._part is not None:
-                self._part.release()
-                self._part = None
-        self._need_less()
-        gone()
+        self.audience.offer(part, frame.captured_mono_s)
 
     def _need(self) -> None:
         self._needs += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 
 from edge_agent.latest import Frame
 
@@ -23,6 +24,12 @@ CLOSING = f"\r\n--{BOUNDARY}\r\n".encode()
 
 _SPARE_FILES = 3
 """The current part's, and those that slow viewers usually hold on to."""
+
+
+def timestamp(at: datetime) -> str:
+    """An instant in UTC as ISO 8601 with milliseconds; `isoformat` is slow when it was not used for a while (14 us)."""
+    day = f"{at.year:04}-{at.month:02}-{at.day:02}"
+    return f"{day}T{at.hour:02}:{at.minute:02}:{at.second:02}.{at.microsecond // 1000:03}Z"
 
 
 class MemoryFiles:
@@ -66,24 +73,23 @@ class MemoryFiles:
 class Part:
     """A frame ready to be sent. Counts who still needs it, and gives its memory file back when nobody does.
 
-    `fd` is the memory file with the part as a viewer gets it that missed nothing, or -1.
+    `file` is the memory file with the part as a viewer gets it that missed nothing, or -1.
     """
 
-    __slots__ = ("_files", "_header", "_header_of", "_holders", "_start", "body_bytes", "fd", "frame", "usual_header")
+    __slots__ = ("_files", "_header", "_header_of", "_holders", "_start", "body_bytes", "file", "frame", "usual_header")
 
     def __init__(self, frame: Frame, files: MemoryFiles | None = None) -> None:
         self.frame = frame
-        stamp = frame.captured_at.isoformat(timespec="milliseconds").removesuffix("+00:00")
         self._start = (
             f"Content-Type: image/jpeg\r\nContent-Length: {len(frame.jpeg)}\r\n"
-            f"X-Timestamp: {stamp}Z\r\nX-Sequence: {frame.sequence}\r\nX-Dropped: "
+            f"X-Timestamp: {timestamp(frame.captured_at)}\r\nX-Sequence: {frame.sequence}\r\nX-Dropped: "
         )
         self.usual_header = self._header = f"{self._start}0\r\n\r\n".encode()
         self._header_of = 0
         self._holders = 1
         self._files = files
         self.body_bytes = len(frame.jpeg) + len(CLOSING)
-        self.fd = -1 if files is None else files.fill((self.usual_header, frame.jpeg, CLOSING))
+        self.file = -1 if files is None else files.fill((self.usual_header, frame.jpeg, CLOSING))
 
     def header(self, dropped: int) -> bytes:
         """The header for a viewer that missed `dropped` frames so far: `usual_header` itself where that is none."""
@@ -111,6 +117,6 @@ class Part:
     def release(self) -> None:
         """Say that one of those no longer needs it."""
         self._holders -= 1
-        if not self._holders and self.fd >= 0 and self._files is not None:
-            self._files.give_back(self.fd)
-            self.fd = -1
+        if not self._holders and self.file >= 0 and self._files is not None:
+            self._files.give_back(self.file)
+            self.file = -1

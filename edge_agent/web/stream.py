@@ -20,7 +20,7 @@ from tornado.web import RequestHandler
 
 from edge_agent.core.model import Code
 from edge_agent.web.live import LiveView, Seats
-from edge_agent.web.part import CLOSING, CONTENT_TYPE, OPENING, Part
+from edge_agent.web.part import CLOSING, CONTENT_TYPE, OPENING, Part, timestamp
 from edge_agent.web.viewer import SocketViewer, Viewer, prepare
 
 SNAPSHOT_TIMEOUT_S = 10.0
@@ -123,10 +123,9 @@ class SnapshotHandler(LiveHandler):
             detail = f"{view.camera} delivered no picture within {SNAPSHOT_TIMEOUT_S:.0f} s; its state says why"
             self.problem(HTTPStatus.SERVICE_UNAVAILABLE, Code.NO_FRAMES, detail)
             return
-        stamp = frame.captured_at.isoformat(timespec="milliseconds").removesuffix("+00:00")
         self.set_header("Content-Type", "image/jpeg")
         self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Timestamp", f"{stamp}Z")
+        self.set_header("X-Timestamp", timestamp(frame.captured_at))
         self.set_header("X-Sequence", frame.sequence)
         self.finish(frame.jpeg)
 

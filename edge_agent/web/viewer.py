@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from typing import Protocol
 
 from edge_agent.web.part import CLOSING, Part
 
@@ -41,6 +41,26 @@ def prepare(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_S)
 
 
+class Hub(Protocol):
+    """What a viewer knows of the live view that it belongs to."""
+
+    @property
+    def newest(self) -> Part | None:
+        """The part that is sent now."""
+
+    @property
+    def audience(self) -> Table:
+        """Where prompt viewers and others stand."""
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget `viewer`, whose connection has ended."""
+
+
+class Table(Protocol):
+    def sort(self, viewer: Viewer) -> None:
+        """Put `viewer` where it belongs now."""
+
+
 class Viewer(ABC):
     """What the hub knows of a viewer. Call from the event loop only.
 
@@ -54,17 +74,22 @@ class Viewer(ABC):
         self._due_s = 0.0
         self._missed = False
         self._part: Part | None = None  # the one under way
-        self._newest: Callable[[], Part | None] = lambda: None
-        self._gone: Callable[[Viewer], None] = lambda _: None
+        self._hub: Hub | None = None
 
-    def begin(self, newest: Callable[[], Part | None], gone: Callable[[Viewer], None]) -> None:
-        """Belong to a hub: `newest` gives its current part, `gone` is called once when the connection has ended."""
-        self._newest = newest
-        self._gone = gone
+    def begin(self, hub: Hub, interval_s: float) -> None:
+        """Belong to a hub, which is told once when the connection has ended; `interval_s` as for `limit`."""
+        self._hub = hub
+        self.limit(interval_s)
 
     def limit(self, interval_s: float) -> None:
         """Leave at least `interval_s` between frames, 0 for none; a lower rate of its own stays."""
         self._interval_s = max(self._own_interval_s, interval_s)
+        self._sort()
+
+    @property
+    def prompt(self) -> bool:
+        """Whether the next frame may be sent as it is: it is due, nothing is under way, and nothing was missed."""
+        return self._part is None and not self.dropped and not self._interval_s
 
     def offer(self, part: Part, now_s: float) -> None:
         """Send `part`, unless it is not due at `now_s` or the one before is still under way."""
@@ -85,16 +110,22 @@ class Viewer(ABC):
             self._part = None
         if self._missed:
             self._missed = False
-            newest = self._newest()
+            newest = self._hub.newest if self._hub is not None else None
             if newest is not None:
                 self._start(newest)
+        self._sort()
+
+    def _sort(self) -> None:
+        if self._hub is not None:
+            self._hub.audience.sort(self)
 
     def _end(self) -> None:
         """Let go of everything; for `close`."""
+        hub, self._hub = self._hub, None
         self._missed = False
         self._finish()
-        gone, self._gone = self._gone, lambda _: None
-        gone(self)
+        if hub is not None:
+            hub.leave(self)
 
     @abstractmethod
     def _start(self, part: Part) -> None:
@@ -119,18 +150,19 @@ class SocketViewer(Viewer):
         # Nothing was sent yet, so the kernel has room for the few hundred bytes of a header.
         connection.sendall(opening)
         self._socket = connection
-        self._fd = connection.fileno()
+        self.descriptor = connection.fileno()
+        self._closed = False
         self._header = b""
         self._sent = 0
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._readable)
+        self._loop.add_reader(self.descriptor, self._readable)
 
     def close(self) -> None:
-        if self._fd < 0:
+        if self._closed:
             return
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
-        self._fd = -1
+        self._closed = True
+        self._loop.remove_reader(self.descriptor)
+        self._loop.remove_writer(self.descriptor)
         self._socket.close()
         self._end()
 
@@ -138,21 +170,26 @@ class SocketViewer(Viewer):
         header = part.header(self.dropped)
         sent = self._write(part, header, 0)
         if 0 <= sent < len(header) + part.body_bytes:
-            self._part, self._header, self._sent = part.hold(), header, sent
-            self._loop.add_writer(self._fd, self._writable)
+            self.keep(part, header, sent)
+
+    def keep(self, part: Part, header: bytes, sent: int) -> None:
+        """Go on with this part, of which `sent` bytes have left, when the kernel has room again."""
+        self._part, self._header, self._sent = part.hold(), header, sent
+        self._loop.add_writer(self.descriptor, self._writable)
+        self._sort()
 
     def _writable(self) -> None:
         if self._part is None:
             return
         self._sent = self._write(self._part, self._header, self._sent)
         if self._sent == len(self._header) + self._part.body_bytes:
-            self._loop.remove_writer(self._fd)
+            self._loop.remove_writer(self.descriptor)
             self._finish()
 
     def _write(self, part: Part, header: bytes, sent: int) -> int:
         """Give the kernel what it takes of a part of which `sent` bytes are gone; how many are then, -1 if closed."""
         try:
-            if part.fd < 0:
+            if part.file < 0:
                 pieces = (header, part.frame.jpeg, CLOSING) if not sent else part.rest(header, sent)
                 return sent + self._socket.sendmsg(pieces)
             if sent < len(header) and header is not part.usual_header:
@@ -161,7 +198,7 @@ class SocketViewer(Viewer):
                     return sent
             # In the file stands the usual header, which may be shorter.
             offset = sent + len(part.usual_header) - len(header)
-            return sent + os.sendfile(self._fd, part.fd, offset, len(header) + part.body_bytes - sent)
+            return sent + os.sendfile(self.descriptor, part.file, offset, len(header) + part.body_bytes - sent)
         except BlockingIOError:
             return sent
         except OSError:

@@ -9,7 +9,7 @@ from edge_agent import __version__
 from edge_agent.app.cameras import Cameras
 from edge_agent.app.doors import Broker, new_command_id
 from edge_agent.app.outlet import Feeds
-from edge_agent.app.watching import Watching
+from edge_agent.app.screens import Screens
 from edge_agent.config import Config
 from edge_agent.driver import Driver
 from edge_agent.ports import Clock
@@ -32,7 +32,7 @@ def web_server(
     clock: Clock,
     feeds: Feeds,
     recordings: Recordings,
-    watching: Watching,
+    screens: Screens,
 ) -> WebServer:
     """The server, not listening yet. Raises OSError for certificate files that cannot be used."""
     house = WebHouse(
@@ -49,13 +49,13 @@ def web_server(
     )
     doors = Doors(house, access, own_names(config.web, config.device.id), frozenset(config.web.cors_origins))
     feed = Feed({"status": feeds.status, "telemetry": feeds.telemetry, "event": feeds.event, "result": feeds.result})
-    live = {"views": watching.views, "seats": watching.seats}
+    live = {"views": screens.views, "seats": screens.seats}
     more = [
         Route(r"/stream/([^/]+)", StreamHandler, live),
-        Route(r"/video/([^/]+)", VideoSocket, {"videos": watching.videos, "seats": watching.seats}),
+        Route(r"/video/([^/]+)", VideoSocket, {"videos": screens.videos, "seats": screens.seats}),
         Route(r"/snapshot/([^/]+)\.jpg", SnapshotHandler, live),
     ]
-    return WebServer(config.web, doors, feed, more, others=lambda: watching.viewers)
+    return WebServer(config.web, doors, feed, more, others=lambda: screens.viewers)
 
 
 def about(

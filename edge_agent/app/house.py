@@ -28,10 +28,10 @@ from edge_agent.app.outlet import Feeds, Outlet
 from edge_agent.app.previews import Previews
 from edge_agent.app.recording import Studio
 from edge_agent.app.runs import Found, Runs, find_runs
+from edge_agent.app.screens import Screens
 from edge_agent.app.showing import Stage
 from edge_agent.app.upkeep import Care, Upkeep
 from edge_agent.app.vitals import Vitals
-from edge_agent.app.watching import Watching
 from edge_agent.app.yielding import give_way
 from edge_agent.config import Config
 from edge_agent.core import events as ev
@@ -129,16 +129,16 @@ class House:
         self._cameras = await find_cameras(self._config, environment(self._environ))
         found = await find_runs(self._spool, self._footage, self._machine_boot)
         self._driver, session, answered = await self._wake_the_core(found)
-        self._watching = Watching(config, self._clock, self._driver.post)
-        self._watching.ports |= found.tap_ports
-        self._watching.start(tasks)
+        self._screens = Screens(config, self._clock, self._driver.post)
+        self._screens.ports |= found.tap_ports
+        self._screens.start(tasks)
         self._outlet = self._build_outlet(tasks)
         self._upkeep = self._build_upkeep()
         runs = self._build_runs(tasks)
         self._library = Library(self._archive, config.recording.root, self._footage, runs.open_footage)
         memory = Memory(self._state_file, self._state, self._machine_boot, tasks)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
-        self._driver.status.subscribe(self._watching.status)
+        self._driver.status.subscribe(self._screens.status)
         self._driver.status.subscribe(self._outlet.status)
         self._driver.post(ev.CamerasFound(dict(self._cameras.missing)))
         await self._upkeep.first_look()
@@ -184,7 +184,7 @@ class House:
             self._clock,
             self._feeds,
             self._library,
-            self._watching,
+            self._screens,
         )
         try:
             self._web.start()
@@ -218,7 +218,7 @@ class House:
         tasks.create_task(self._upkeep.run(), name="upkeep")
         tasks.create_task(self._build_vitals().run(), name="vitals")
         yielding = give_way(
-            HostTelemetry(self._clock), self._state, self._clock, self._watching.limit, self._driver.post
+            HostTelemetry(self._clock), self._state, self._clock, self._screens.limit, self._driver.post
         )
         tasks.create_task(yielding, name="give way")
         if interval_s := self._config.homeassistant.preview_interval_s:
@@ -246,7 +246,7 @@ class House:
         studio = Studio(
             config=self._config,
             cameras=self._cameras,
-            tap_ports=self._watching.ports,
+            tap_ports=self._screens.ports,
             boot_id=self._machine_boot,
             spool=self._spool,
             archive=self._archive,
@@ -262,7 +262,7 @@ class House:
             boot_id=self._machine_boot,
             clock=self._clock,
             post=self._driver.post,
-            publish=self._watching.publish,
+            publish=self._screens.publish,
         )
         self._runs = Runs(studio, stage, tasks)
         return self._runs
@@ -281,7 +281,7 @@ class House:
 
     def _build_bench(self) -> Bench:
         return Bench(
-            views=self._watching.views,
+            views=self._screens.views,
             archive=self._archive,
             library=self._library,
             config=self._config,
@@ -302,7 +302,7 @@ class House:
             upkeep=self._upkeep,
             footage=self._footage,
             state=self._state,
-            views=self._watching.views,
+            views=self._screens.views,
             status=self._driver.status,
             written=self._runs.written_bytes,
             publish=self._outlet.telemetry,
@@ -312,7 +312,7 @@ class House:
         return Previews(
             interval_s=interval_s,
             status=self._driver.status,
-            views=self._watching.views,
+            views=self._screens.views,
             open_footage=self._runs.open_footage,
             clock=self._clock,
             publish=self._outlet.preview,
@@ -357,7 +357,7 @@ class House:
         self._driver.stop()
         if self._web is not None:
             await self._web.stop()
-        self._watching.close()
+        self._screens.close()
         if self._gateway is not None:
             await self._gateway.stop()
         if self._broker is not None and self._broker.embedded is not None:

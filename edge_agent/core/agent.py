@@ -57,6 +57,7 @@ class Agent:
         self.selected_duration_s = saved.selected_duration_s
         self.session: Session | None = None
         self.ledger = Ledger(answered)
+        self._live = settings.live
         self.storage_problem: str | None = None
         self.storage_message = ""
         self.missing: dict[str, str] = {}
@@ -175,6 +176,8 @@ class Agent:
                     recorder.verified_until = until
             case ev.LiveWanted(camera, wanted):
                 (self._viewed.add if wanted else self._viewed.discard)(camera)
+            case ev.LiveProfileChosen(profile):
+                self._live = profile
             case ev.CamerasFound(missing):
                 self._cameras_found(missing, now)
             case ev.StorageChanged(problem, message):
@@ -353,11 +356,11 @@ class Agent:
         if session and camera in session.cameras:
             mode = self.mode_of(session)
             if mode.purpose is Purpose.LIVE:
-                return Want(Purpose.LIVE, self.settings.live, mode.name, None)
+                return Want(Purpose.LIVE, self._live, mode.name, None)
             if not self.storage_problem:
                 return Want(Purpose.RECORD, mode.steps[session.step].profile, mode.name, session)
         if camera in self._viewed and camera not in self.missing:
-            return Want(Purpose.LIVE, self.settings.live, "stream", None)
+            return Want(Purpose.LIVE, self._live, "stream", None)
         return None
 
     def _reconcile(self, now: Now) -> list[Effect]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from edge_agent.core.commands import Command
-from edge_agent.core.model import Code, Now, RunRecord, Segment, Session
+from edge_agent.core.model import Code, Now, Profile, RunRecord, Segment, Session
 
 
 class Cause(StrEnum):
@@ -115,6 +115,13 @@ class LiveWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveProfileChosen:
+    """From now on live view has this picture; running live programs are started anew, viewers stay."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
 class CamerasFound:
     """Which configured cameras the camera program lists; a missing one has its reason."""
 
@@ -175,6 +182,7 @@ Event = (
     | SegmentStored
     | FootageVerified
     | LiveWanted
+    | LiveProfileChosen
     | CamerasFound
     | StorageChanged
     | ProblemChanged

@@ -24,6 +24,7 @@ from edge_agent.core.model import (
     Code,
     DeviceState,
     EventType,
+    Profile,
     Purpose,
     ResultStatus,
     RunRecord,
@@ -370,3 +371,13 @@ def test_what_the_door_refused_may_be_mended_and_sent_again_under_the_same_id(wo
     world.command(Start(mode="cam0-640"), "a")
     world.play()
     assert [result.code for result in world.finals("a")] == [Code.RETAINED, Code.OK]
+
+
+def test_another_live_profile_restarts_live_programs_only(world: World) -> None:
+    world.post(ev.LiveWanted("cam0", wanted=True))
+    world.command(Start(mode="cam1-640"), "a")
+    world.wait(2)
+    recorder = world.alive["cam1"]
+    world.post(ev.LiveProfileChosen(Profile(320, 240, 10, quality=50)))
+    world.wait(2)
+    assert (world.alive["cam0"].profile.width, world.alive["cam1"]) == (320, recorder)

@@ -21,7 +21,7 @@ from edge_agent.mqtt.trouble import BrokerUnavailable, Trouble
 ACKNOWLEDGE_S = 10.0
 """How long a broker may take to acknowledge an order."""
 QUIET_S = 0.3
-"""Brokers that send what they keep in the background are done when nothing came for so long."""
+"""Brokers that send what they keep in the background are done when nothing of it came for so long."""
 SWEEP_S = 20.0
 """The longest that listening to what a broker keeps may take: a thousand devices are 5 MB."""
 _LISTENER = re.compile(rf"listener ([0-9]{{1,5}}) {re.escape(HOST)}")
@@ -35,7 +35,7 @@ class Line:
         self.token = secrets.token_hex(8)
         self._take = take
         self._session: Session | None = None
-        self._news = asyncio.Event()
+        self._kept = asyncio.Event()
         self._acknowledged: dict[int, str | None] = {}
         self._answered = asyncio.Event()
 
@@ -97,10 +97,10 @@ class Line:
             raise BrokerUnavailable(Trouble.ACL_PUBLISH, told)
 
     async def _more(self, patience_s: float) -> bool:
-        self._news.clear()
+        self._kept.clear()
         try:
             async with asyncio.timeout(patience_s):
-                await self._news.wait()
+                await self._kept.wait()
         except TimeoutError:
             return False
         return True
@@ -113,7 +113,8 @@ class Line:
     # ---- the session's calls
 
     def received(self, message: Incoming) -> None:
-        self._news.set()
+        if message.retain:
+            self._kept.set()
         self._take(message)
 
     def acknowledged(self, packet_id: int, refusal: str | None) -> None:

@@ -1,0 +1,122 @@
+"""A recording does not need the agent: it goes on when the agent is killed, and the next agent takes it over."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+
+import pytest
+
+from tests.end_to_end.footage import assert_gapless, metadata, probe
+from tests.fakes.agent import RunningAgent, eventually, instant
+
+pytestmark = pytest.mark.slow
+
+CAMERAS = ("cam0", "cam1")
+TOLD_OF_THE_RECORDING = ("state", "mode", "started_at", "ends_at", "label", "duration_s")
+
+
+def _spooled(agent: RunningAgent, camera: str) -> int:
+    """How many segment files a living recorder has in the spool."""
+    return len(list(agent.root.glob(f"spool/*-{camera}/*.mp4")))
+
+
+def test_the_next_agent_adopts_what_a_killed_one_left(agent: RunningAgent) -> None:
+    agent.do("start", {"mode": "dual-640", "duration": "10m", "label": "night drive"})
+    agent.wait_for_event("segment_stored")
+    before, pids = agent.status, agent.recorders()
+    assert pids.keys() == set(CAMERAS)
+    agent.kill()
+    left = {camera: _spooled(agent, camera) for camera in CAMERAS}
+    eventually(lambda: all(_spooled(agent, camera) > left[camera] for camera in CAMERAS), "rotation without an agent")
+    assert agent.recorders() == pids
+
+    agent.start()
+    assert agent.events("agent_started")[-1]["adopted"] == 2
+    after = agent.wait_for_state("recording")
+    assert {key: after[key] for key in TOLD_OF_THE_RECORDING} == {key: before[key] for key in TOLD_OF_THE_RECORDING}
+    assert agent.recorders() == pids
+    for camera in CAMERAS:
+        agent.wait_for_event("segment_stored", lambda event, camera=camera: event["camera"] == camera, times=3)
+    assert agent.recorders() == pids
+    assert {told["restarts"] for told in agent.status["cameras"].values()} == {0}
+    agent.do("stop")
+    for camera in CAMERAS:
+        (frames,) = assert_gapless(agent, camera)
+        assert sum(probe(path).frames for path in agent.stored(camera)) == frames
+        assert {metadata(path).label for path in agent.stored(camera)} == {"night drive"}
+    assert agent.recorders() == {}
+    assert list(agent.root.glob("spool/2*")) == []
+
+
+def test_a_command_in_flight_at_the_kill_is_answered_by_the_next_agent(agent: RunningAgent) -> None:
+    agent.inject({"*": {"fault": "freeze"}})
+    sent = agent.send("start", {"mode": "cam0-640"})
+    eventually(sent.results, "accepted")
+    eventually(lambda: agent.recorders(), "a recorder")
+    agent.kill()
+    agent.inject({})
+    agent.start()
+    final = sent.final()
+    assert (final["status"], final["code"], final["id"], final["verb"]) == ("failed", "interrupted", sent.id, "start")
+    again = agent.command("start", {"id": sent.id, "mode": "cam0-640"})
+    assert (again["code"], again["duplicate"]) == ("interrupted", True)
+    agent.do("stop")
+
+
+def test_a_deadline_that_passed_meanwhile_is_enforced_at_once(agent: RunningAgent) -> None:
+    agent.do("start", {"mode": "dual-640", "duration": 4})
+    ends_at = instant(agent.status["ends_at"])
+    agent.kill()
+    eventually(lambda: time.time() > ends_at.timestamp(), "the deadline")
+    assert agent.recorders().keys() == set(CAMERAS)
+    agent.start()
+    assert agent.wait_for_event("recording_stopped")["reason"] == "duration"
+    agent.wait_for_state("idle")
+    assert agent.recorders() == {}
+    for camera in CAMERAS:
+        assert len(assert_gapless(agent, camera)) == 1
+
+
+def test_after_the_death_of_everything_all_but_the_last_two_seconds_is_stored(agent: RunningAgent) -> None:
+    agent.do("start", {"mode": "dual-640", "label": "crash"})
+    started_at = agent.status["started_at"]
+    for camera in CAMERAS:
+        agent.wait_for_event("segment_stored", lambda event, camera=camera: event["camera"] == camera, times=2)
+    agent.kill_everything()
+    killed_at = time.time()
+    agent.inject({"*": {"fault": "busy"}})  # the next recorders shall not add to what is looked at
+    agent.start()
+    eventually(lambda: not list(agent.root.glob("spool/2*/*.mp4")), "recovery")
+    agent.inject({})
+    status = agent.wait_for_state("recording")
+    assert (status["label"], status["started_at"]) == ("crash", started_at)
+    agent.do("stop")
+    for camera in CAMERAS:
+        first, *_ = assert_gapless(agent, camera)
+        stored = [path for path in agent.stored(camera)]
+        for path in stored:
+            probe(path)
+        first_run = metadata(stored[0]).run_id
+        of_first = [path for path in stored if metadata(path).run_id == first_run]
+        end = metadata(of_first[-1]).started_at + timedelta(seconds=metadata(of_first[-1]).duration_s)
+        assert first > 0
+        assert killed_at - end.timestamp() < 2.5
+
+
+def test_restart_keeps_the_recorders(agent: RunningAgent) -> None:
+    agent.do("start", {"mode": "dual-640", "duration": "1h", "label": "on the way"})
+    agent.wait_for_event("segment_stored")
+    before, pids, pid = agent.status, agent.recorders(), agent.the_process().pid
+    sent = agent.send("restart")
+    assert sent.final()["status"] == "succeeded"
+    after = agent.wait_for(lambda status: status["boot_id"] != before["boot_id"], "the next agent")
+    assert {key: after[key] for key in TOLD_OF_THE_RECORDING} == {key: before[key] for key in TOLD_OF_THE_RECORDING}
+    assert os.readlink(f"/proc/{pid}/exe")  # the supervisor's child is still the same process
+    assert agent.the_process().poll() is None
+    assert agent.recorders() == pids
+    agent.wait_for_event("segment_stored", times=4)
+    agent.do("stop")
+    for camera in CAMERAS:
+        assert len(assert_gapless(agent, camera)) == 1

@@ -1,0 +1,124 @@
+"""What survives an orderly end, and a damaged memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.footage import assert_gapless, metadata, probe
+from tests.fakes.agent import RunningAgent, eventually
+
+pytestmark = pytest.mark.slow
+
+CAMERAS = ("cam0", "cam1")
+
+
+def test_selected_mode_and_duration_survive(agent: RunningAgent) -> None:
+    agent.do("mode", "cam1-720p")
+    agent.do("duration", "1h30m")
+    agent.stop()
+    agent.start()
+    assert (agent.status["selected_mode"], agent.status["duration_s"]) == ("cam1-720p", 5400)
+    agent.do("start")
+    assert agent.wait_for_state("recording")["mode"] == "cam1-720p"
+    assert agent.status["ends_at"] is not None
+    agent.kill()
+    agent.start()
+    assert agent.wait_for_state("recording")["selected_mode"] == "cam1-720p"
+
+
+def test_a_terminated_agent_finishes_its_files_and_the_next_one_goes_on(agent: RunningAgent) -> None:
+    agent.do("start", {"mode": "dual-640", "duration": "1h", "label": "commute"})
+    agent.wait_for_event("segment_stored")
+    before = agent.status
+    agent.stop()
+    assert agent.heard("availability")[-1].payload == b"offline"
+    assert agent.processes() == []
+    assert list(agent.root.glob("spool/2*")) == []
+    for camera in CAMERAS:
+        assert len(assert_gapless(agent, camera)) == 1
+        for path in agent.stored(camera):
+            probe(path)
+    agent.start()
+    after = agent.wait_for_state("recording")
+    kept = ("mode", "label", "started_at", "ends_at")
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    agent.do("stop")
+    for camera in CAMERAS:
+        assert len(assert_gapless(agent, camera)) == 2
+        assert {metadata(path).label for path in agent.stored(camera)} == {"commute"}
+
+
+def test_a_terminated_idle_agent_leaves_nothing_behind(agent: RunningAgent) -> None:
+    agent.stop()
+    assert agent.processes() == []
+    assert agent.heard("availability")[-1].payload == b"offline"
+    agent.start()
+    assert agent.status["state"] == "idle"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"v":1,"state":{}}', b"\xff" * 5000, b"[" * 100000])
+def test_a_damaged_state_file_is_set_aside(agent: RunningAgent, damage: bytes) -> None:
+    agent.do("mode", "cam0-640")
+    agent.do("mode", "cam1-640")
+    agent.stop()
+    path = agent.state_dir / "state.json"
+    path.write_bytes(damage)
+    agent.start()
+    assert agent.status["selected_mode"] == "cam0-640"  # the state before the last one is kept for this
+    assert (agent.state_dir / "state.json.damaged-1").read_bytes() == damage
+    assert agent.status["state"] == "idle"
+
+
+def test_with_both_copies_damaged_the_defaults_apply_and_footage_is_kept(agent: RunningAgent) -> None:
+    agent.do("mode", "cam0-640")
+    agent.do("start")
+    agent.do("stop")
+    stored = agent.stored("cam0")
+    sequence = metadata(stored[-1]).sequence
+    agent.stop()
+    for name in ("state.json", "state.json.previous"):
+        (agent.state_dir / name).write_bytes(b"rubbish")
+    agent.start()
+    assert agent.status["selected_mode"] == "dual-640"
+    agent.do("start", "cam0-640")
+    agent.do("stop")
+    assert stored[0] in agent.stored("cam0")
+    assert {metadata(path).sequence for path in agent.stored("cam0")} > {sequence}
+    assert max(metadata(path).sequence for path in agent.stored("cam0")) > sequence
+
+
+def test_a_recorder_is_adopted_even_when_the_memory_is_lost(agent: RunningAgent) -> None:
+    agent.do("start", {"mode": "cam0-640", "label": "still here", "duration": "1h"})
+    before, pids = agent.status, agent.recorders()
+    agent.kill()
+    for path in agent.state_dir.iterdir():
+        if path.is_file():
+            path.unlink()
+    agent.start()
+    after = agent.wait_for_state("recording")
+    kept = ("mode", "label", "started_at", "ends_at")
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    assert agent.recorders() == pids
+    agent.do("stop")
+    assert len(assert_gapless(agent, "cam0")) == 1
+
+
+def test_a_lost_run_record_costs_no_footage(agent: RunningAgent) -> None:
+    agent.do("start", "cam0-640")
+    agent.wait_for_event("segment_stored")
+    agent.kill_everything()
+    (record,) = agent.root.glob("spool/2*/run.json")
+    run_id = json.loads(record.read_text())["run"]["run_id"]
+    record.write_bytes(b"")
+    agent.start()
+    eventually(lambda: not _segments_in(record.parent), "recovery")
+    agent.do("stop")
+    assert run_id in {metadata(path).run_id for path in agent.stored("cam0")}
+    assert_gapless(agent, "cam0")
+
+
+def _segments_in(folder: Path) -> list[Path]:
+    return list(folder.glob("*.mp4"))

@@ -33,12 +33,6 @@ NEEDED = {".ci/run", "LICENSE", "README.md", "CHANGELOG.md", "deploy/run.sh", "t
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 SCRIPTS = ("deploy/run.sh", "tests/run.sh", ".ci/run")
 
-# (test module, call): reason. Time may pass where slowness itself is the test's subject, never to wait for something.
-NAPS = {
-    ("tests/web/test_server.py", "asyncio.sleep(0.05)"): "a client that sends its header byte by byte",
-    ("tests/web/test_server.py", "asyncio.sleep(0.6)"): "a handler that takes its time",
-}
-
 ADDRESS = re.compile(r"\w+://|\b[\w-]+\.(?:org|com|io|net)\b")
 # Put together here so that this file does not hold what it looks for.
 PLACES = re.compile(
@@ -128,8 +122,7 @@ def test_no_test_sleeps_or_may_be_skipped() -> None:
     # The fakes are programs of their own, and some of them stand for slow ones.
     tests = [name for name in tracked() if re.match(r"tests/(?!fakes/).*\.py$", name)]
     found = {(name, call) for name in tests for call in naps_and_skips(text_of(name))}
-    assert found - NAPS.keys() == set()
-    assert NAPS.keys() - found == set(), "a row that allows nothing any more"
+    assert found == set()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from edge_agent.app.yielding import give_way
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
-from edge_agent.core.commands import Command
+from edge_agent.core.commands import Command, Result
 from edge_agent.core.ledger import interrupted
 from edge_agent.core.model import EventType, Session
 from edge_agent.driver import Driver, Hands
@@ -146,15 +146,15 @@ class House:
         tasks.create_task(self._scan(), name="scan the archive")
         runs.take_over(found)
         self._gateway = await self._open_doors(tasks)
-        for command in answered:
-            self._outlet.answer(command, interrupted(command, self._clock.now()))
+        for command, result in answered:
+            self._outlet.answer(command, result)
         self._open_page()
         self._tell_about()
         await announce(config, self._gateway, self._state, self._http_url, tasks)
         self._keep_going(tasks, self._gateway)
         self._services.ready(f"recordings in {config.recording.root}")
 
-    async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[Command, ...]]:
+    async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[tuple[Command, Result], ...]]:
         config = self._config
         saved, damage = await self._state.run(self._state_file.load)
         recalled = await self._state.run(self._journal.load)
@@ -167,8 +167,10 @@ class House:
         state = replace(state, next_sequence=max(state.next_sequence, newest + 1))
         jitter = random.random()  # noqa: S311 - spreads retries, no secret
         settings = Settings(config.camera_list(), config.mode_table(), config.live_profile(), jitter)
-        agent = Agent(settings, replace(state, session=None), recalled.results)
-        return Driver(agent, self._clock), state.session, recalled.interrupted
+        answered = tuple((command, interrupted(command, self._clock.now())) for command in recalled.interrupted)
+        known = recalled.results | {result.id: result for _, result in answered}
+        agent = Agent(settings, replace(state, session=None), known)
+        return Driver(agent, self._clock), state.session, answered
 
     async def _scan(self) -> None:
         scanned = await self._footage.run(self._archive.reconcile)

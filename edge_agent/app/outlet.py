@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +23,8 @@ from edge_agent.wire import event_document, result_document, status_document
 
 VERIFIED_EVERY_S = 30.0
 """`verified_until` moves every second; on its own it is not worth a retained message more often than this."""
+EARLY_EVENTS = 100
+"""What happens before there is a gateway is told afterwards: the start itself, and what was recovered."""
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Outlet:
         self._status = status
         self._published: AgentStatus | None = None
         self._published_mono_s = float("-inf")
+        self._early: deque[dict[str, Any]] = deque(maxlen=EARLY_EVENTS)
         self.announced: Callable[[], None] = lambda: None
 
     # -- ports.Outlet -------------------------------------------------------------------------------------------------
@@ -89,6 +93,8 @@ class Outlet:
         self._feeds.event.put(document)
         if self.gateway:
             self.gateway.event(document)
+        else:
+            self._early.append(document)
 
     def announce(self) -> None:
         if self.gateway:
@@ -98,6 +104,8 @@ class Outlet:
     def connect(self, gateway: Gateway) -> None:
         """Use this gateway from now on; it gets the newest of everything."""
         self.gateway = gateway
+        while self._early:
+            gateway.event(self._early.popleft())
         self._published = None
         status = self._status()
         if status is not None:

@@ -31,7 +31,17 @@ class Probed:
 def probe(path: Path) -> Probed:
     """Read a whole file by ffprobe, which must not find anything to complain of."""
     entries = "stream=codec_name,width,height,avg_frame_rate,nb_read_packets,duration"
-    command = ["ffprobe", "-v", "warning", "-count_packets", "-show_entries", entries, "-of", "json", path]
+    command: list[str | Path] = [
+        "ffprobe",
+        "-v",
+        "warning",
+        "-count_packets",
+        "-show_entries",
+        entries,
+        "-of",
+        "json",
+        path,
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert done.stderr == "", f"{path}: {done.stderr}"
     (stream,) = json.loads(done.stdout)["streams"]

@@ -16,7 +16,7 @@ def test_rotation_loses_no_frame_of_either_camera(agent: RunningAgent) -> None:
     status = agent.wait_for_state("recording")
     assert status["cameras"]["cam0"]["state"] == status["cameras"]["cam1"]["state"] == "running"
     for camera in ("cam0", "cam1"):
-        agent.wait_for_event("segment_stored", lambda event, camera=camera: event["camera"] == camera, times=5)
+        agent.wait_for_segments(camera, 5)
     agent.do("stop")
     for camera in ("cam0", "cam1"):
         (frames,) = assert_gapless(agent, camera)

@@ -289,6 +289,10 @@ class RunningAgent:
         event: Document = self.listener.wait(look, PATIENCE_S)
         return event
 
+    def wait_for_segments(self, camera: str, times: int) -> None:
+        """Wait until it has told of so many stored segments of a camera."""
+        self.wait_for_event("segment_stored", lambda event: event["camera"] == camera, times)
+
     def stored(self, camera: str) -> list[Path]:
         """The stored segments of a camera, oldest first."""
         return sorted(self.root.glob(f"*x*/{camera}/*.mp4"), key=lambda path: path.name)

@@ -135,7 +135,9 @@ class House:
         self._outlet = self._build_outlet(tasks)
         self._upkeep = self._build_upkeep()
         runs = self._build_runs(tasks)
-        self._library = Library(self._archive, config.recording.root, self._footage, runs.open_footage)
+        self._library = Library(
+            self._archive, config.recording.root, self._footage, list(self._screens.views), runs.open_footage
+        )
         memory = Memory(self._state_file, self._state, self._machine_boot, tasks)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
         self._driver.status.subscribe(self._screens.status)

@@ -128,8 +128,7 @@ class Jobs:
             start, end = now - timedelta(seconds=before_s), now + timedelta(seconds=body.after_s)
         else:
             start, end = body.start or datetime.min.replace(tzinfo=UTC), body.end or now
-        status = bench.status.value
-        since = status.started_at if status else None
+        since = bench.library.recording_since()
         total_bytes = (await bench.disk.run(lambda: shutil.disk_usage(bench.config.recording.root))).total
         quota_bytes = int(total_bytes * bench.config.recording.lock_quota_percent / 100)
         window = LockWindow(start, end, body.label or "", quota_bytes, now)

@@ -27,8 +27,14 @@ class Library:
     """Implements the web room's `Recordings`. Every method is safe to cancel."""
 
     def __init__(
-        self, archive: Archive, root: Path, disk: Disk, open_footage: Callable[[str], list[OpenFootage]]
+        self,
+        archive: Archive,
+        root: Path,
+        disk: Disk,
+        cameras: Sequence[str],
+        open_footage: Callable[[str], list[OpenFootage]],
     ) -> None:
+        self._cameras = cameras
         self._open_footage = open_footage
         self._archive = archive
         self._root = root
@@ -83,6 +89,10 @@ class Library:
         stored = await self._disk.run(self._archive.window, camera, start, end)
         pieces = [(self._root / segment.path, segment.started_at) for segment in stored]
         return pieces + [(one.path, one.started_at) for one in self._open_footage(camera) if one.started_at < end]
+
+    def recording_since(self) -> datetime | None:
+        """The start of the oldest footage that is not stored yet; None when nothing is being recorded."""
+        return min((one.started_at for camera in self._cameras for one in self._open_footage(camera)), default=None)
 
     async def _make_thumbnail(self, path: str) -> None:
         segment = path.removesuffix(".jpg") + ".mp4"

@@ -14,12 +14,11 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from edge_agent.core.commands import Refusal
+from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S, FloodGuard
 from edge_agent.core.model import Code, Now
 from edge_agent.mqtt.messages import Incoming, Subscription
 from edge_agent.mqtt.topics import ALL_DEVICES, CommandTopic, GroupTopic, TopicTree
 
-COMMANDS_PER_S = 10
-COMMAND_BURST = 20
 FLOOD_ANSWER_S = 1.0
 """How long refused commands are counted before they are answered together."""
 _REMEMBERED = 64
@@ -62,8 +61,7 @@ class Intake:
         self._present: dict[str, None] = {}
         self._confirmed: set[str] | None = None
         self._handled: OrderedDict[tuple[str, int, bytes], None] = OrderedDict()
-        self._tokens = float(COMMAND_BURST)
-        self._filled_s: float | None = None
+        self._flood = FloodGuard()
         self._refused = 0
         self._last_refused: tuple[Incoming, CommandTopic | GroupTopic] | None = None
 
@@ -109,7 +107,7 @@ class Intake:
             # Without MQTT 5 the clearing of a retained command looks like an empty command, which may be a `start`.
             self._forget(message.topic)
             return _raw(message, topic, received, _CLEARED)
-        if not self._admit(received.mono_s):
+        if not self._flood.admit(received.mono_s):
             self._refused += 1
             self._last_refused = (message, topic)
             return None
@@ -159,15 +157,6 @@ class Intake:
     def _forget(self, topic: str) -> None:
         self._retained.pop(topic, None)
         self._present.pop(topic, None)
-
-    def _admit(self, mono_s: float) -> bool:
-        if self._filled_s is not None:
-            self._tokens = min(COMMAND_BURST, self._tokens + (mono_s - self._filled_s) * COMMANDS_PER_S)
-        self._filled_s = mono_s
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 _CLEARED = Refusal(

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S
 from edge_agent.core.model import Code, Now
-from edge_agent.mqtt.intake import COMMAND_BURST, COMMANDS_PER_S, Intake
+from edge_agent.mqtt.intake import Intake
 from edge_agent.mqtt.messages import Incoming
 from edge_agent.mqtt.topics import TopicTree
 

@@ -198,4 +198,4 @@ class Upkeep:
             self._stalled = stalled
             message = f"the disk has not answered for {stalled_s:.0f} s: footage waits in memory" if stalled else None
             log.warning("disk stalled=%s", stalled)
-            self._care.post(ev.ProblemChanged("disk_stalled", message))
+            self._care.post(ev.StorageStalled(message))

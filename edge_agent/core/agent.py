@@ -33,6 +33,7 @@ from edge_agent.core.model import (
 from edge_agent.core.problems import Problems
 from edge_agent.core.recorder import Recorder, Want
 from edge_agent.core.status import AgentStatus
+from edge_agent.core.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,6 @@ class Agent:
         self.session: Session | None = None
         self.ledger = Ledger(answered)
         self._live = settings.live
-        self.storage_problem: str | None = None
-        self.storage_message = ""
         self.missing: dict[str, str] = {}
         self.leaving = False
         self.recorders = {camera.id: Recorder(camera.id, self._new_run, settings.jitter) for camera in settings.cameras}
@@ -68,6 +67,7 @@ class Agent:
         self._viewed: set[str] = set()
         self._open_runs: set[str] = set()
         self._problems = Problems()
+        self.storage = Storage(self._problems)
         self._told_started: str | None = None
         self._step_end_mono_s: float | None = None
         self._conduct = Conduct(self)
@@ -121,7 +121,7 @@ class Agent:
         if self.session is None or self.leaving:
             return DeviceState.STOPPING if self.unfinished() else DeviceState.IDLE
         mode = self.mode_of(self.session)
-        if mode.purpose is Purpose.RECORD and self.storage_problem:
+        if mode.purpose is Purpose.RECORD and self.storage.problem:
             return DeviceState.STOPPING if self.unfinished() else DeviceState.FAULT
         states = {self.recorders[camera].state for camera in self.session.cameras if self._fits(camera)}
         if CameraState.RUNNING in states:
@@ -181,11 +181,16 @@ class Agent:
             case ev.CamerasFound(missing):
                 self._cameras_found(missing, now)
             case ev.StorageChanged(problem, message):
-                return self._storage_changed(problem, message, now)
+                return self.storage.change(problem, message, now)
+            case ev.StorageStalled(message):
+                self._stalled(message, now)
+            case ev.FrameRate(camera, run_id, fps):
+                if recorder := self._owner(camera, run_id):
+                    return recorder.measured(fps)
             case ev.ProblemChanged(code, message):
                 self._problems.set(code, "", message, now)
-            case ev.ClockStepped(seconds):
-                return [Report(EventType.CLOCK_STEPPED, {"seconds": round(seconds, 3)})]
+            case ev.ClockStepped(step_s):
+                return [Report(EventType.CLOCK_STEPPED, {"step_s": round(step_s, 3)})]
             case ev.JobDone():
                 return self._conduct.job_done(event, now)
             case ev.StopRequested():
@@ -275,16 +280,10 @@ class Agent:
         for camera in self.recorders:
             self._problems.set("camera_missing", camera, missing.get(camera), now)
 
-    def _storage_changed(self, problem: str | None, message: str, now: Now) -> list[Effect]:
-        before, self.storage_problem = self.storage_problem, problem
-        self.storage_message = message
-        if before and before != problem:
-            self._problems.set(before, "storage", None, now)
-        if problem:
-            self._problems.set(problem, "storage", message, now)
-        if problem == "disk_full" and before != problem:
-            return [Report(EventType.STORAGE_FULL, {"message": message})]
-        return []
+    def _stalled(self, message: str | None, now: Now) -> None:
+        self.storage.stall(message, now)
+        for recorder in self.recorders.values():
+            recorder.disk_stalled(now, stalled=self.storage.stalled)
 
     # -- what is desired ----------------------------------------------------------------------------------------------
 
@@ -357,7 +356,7 @@ class Agent:
             mode = self.mode_of(session)
             if mode.purpose is Purpose.LIVE:
                 return Want(Purpose.LIVE, self._live, mode.name, None)
-            if not self.storage_problem:
+            if not self.storage.problem:
                 return Want(Purpose.RECORD, mode.steps[session.step].profile, mode.name, session)
         if camera in self._viewed and camera not in self.missing:
             return Want(Purpose.LIVE, self._live, "stream", None)

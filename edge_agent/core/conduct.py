@@ -197,8 +197,8 @@ class Conduct:
         for camera in mode.cameras:
             if reason := self._agent.missing.get(camera):
                 return Code.CAMERA_MISSING, f"{mode.name} needs {camera}: {reason}"
-        if mode.purpose is Purpose.RECORD and (problem := self._agent.storage_problem):
-            return _STORAGE_CODES.get(problem, Code.INTERNAL), self._agent.storage_message
+        if mode.purpose is Purpose.RECORD and (problem := self._agent.storage.problem):
+            return _STORAGE_CODES.get(problem, Code.INTERNAL), self._agent.storage.message
         return None
 
     def _begin(self, command: Command, mode: Mode, body: Start, now: Now) -> list[Effect]:
@@ -299,9 +299,9 @@ class Conduct:
         verb = "recording" if agent.recording() else "streaming"
         if not waiting:
             return self._settle(command, Code.OK, f"{verb} {session.mode} on {', '.join(running)}", now)
-        if agent.recording() and agent.storage_problem:
-            code = _STORAGE_CODES.get(agent.storage_problem, Code.INTERNAL)
-            return self._fail(command, goal, code, agent.storage_message, now)
+        if agent.recording() and (problem := agent.storage.problem):
+            code = _STORAGE_CODES.get(problem, Code.INTERNAL)
+            return self._fail(command, goal, code, agent.storage.message, now)
         hopeless = [camera for camera in waiting if self._hopeless(camera)]
         if not late and len(hopeless) < len(waiting):
             return []

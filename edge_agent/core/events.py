@@ -137,6 +137,25 @@ class StorageChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageStalled:
+    """The disk does not answer for now, for the reason in `message`, or (None) does again.
+
+    What recorders write waits in their memory meanwhile, so that silence of a recording says nothing about its camera.
+    """
+
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRate:
+    """How many frames a second a run delivered over the last while."""
+
+    camera: str
+    run_id: str
+    fps: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProblemChanged:
     """A room's trouble came, changed or went (`message` None). It is listed in the status and decides nothing."""
 
@@ -146,9 +165,9 @@ class ProblemChanged:
 
 @dataclass(frozen=True, slots=True)
 class ClockStepped:
-    """The wall clock jumped by `seconds` against the monotonic one."""
+    """The wall clock jumped by `step_s` against the monotonic one."""
 
-    seconds: float
+    step_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +204,8 @@ Event = (
     | LiveProfileChosen
     | CamerasFound
     | StorageChanged
+    | StorageStalled
+    | FrameRate
     | ProblemChanged
     | ClockStepped
     | JobDone

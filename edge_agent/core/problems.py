@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_agent.core.model import CameraState, Now, Problem
-from edge_agent.core.recorder import Recorder
+from edge_agent.core.recorder import LOW_FRAME_RATE, Recorder
 
 
 class Problems:
@@ -29,14 +29,15 @@ class Problems:
         return tuple(sorted(self._known.values(), key=lambda problem: (problem.since, problem.code)))
 
     def tell_camera(self, recorder: Recorder, now: Now) -> None:
-        """Bring a camera's entry in line with its recorder: kept while it retries, gone when it runs or is let go."""
+        """Bring a camera's entries in line with its recorder: kept while it retries, gone when it runs or is let go."""
+        self.set(LOW_FRAME_RATE, recorder.camera, recorder.slow, now)
         waiting = recorder.state in (CameraState.BACKOFF, CameraState.FATAL) and recorder.cause is not None
         code = str(recorder.cause) if waiting else ""
         settled = waiting or recorder.error is None or recorder.state is CameraState.STOPPED
         stale = [
             known
             for known, subject in self._known
-            if settled and subject == recorder.camera and known not in (code, "camera_missing")
+            if settled and subject == recorder.camera and known not in (code, "camera_missing", LOW_FRAME_RATE)
         ]
         for known in stale:
             self.set(known, recorder.camera, None, now)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from edge_agent.core.effects import StartRun, StopRun
+from edge_agent.core.effects import Effect, Report, StartRun, StopRun
 from edge_agent.core.events import Cause
-from edge_agent.core.model import CameraState, Now, Profile, Purpose, Run, Session
+from edge_agent.core.model import CameraState, EventType, Now, Profile, Purpose, Run, Session
 from edge_agent.core.status import CameraStatus
 
 SILENCE_S = 10.0
@@ -24,6 +24,9 @@ FAILURE_WINDOW_S = 60.0
 FAILURES_TO_GIVE_UP = 5
 RETRY_WHEN_FATAL_S = 60.0
 BACKOFF_MAX_S = 60.0
+LOW_FRAME_RATE = "low_frame_rate"
+LOW_SHARE, WELL_SHARE = 0.6, 0.8
+"""A camera that delivers less than the first share of its frames is named, until it delivers the second one again."""
 CLOCK_STEPS_FORGIVEN = 5
 """Deaths by a clock step within `FAILURE_WINDOW_S` that are restarted at once; more of them back off like any other."""
 
@@ -89,6 +92,8 @@ class Recorder:
         self.error: str | None = None
         self.gave_up = False
         self.silent = False
+        self.slow: str | None = None
+        self._stalled = False
         self._new_run = new_run
         self._jitter = jitter
         self._retry_mono_s = 0.0
@@ -118,12 +123,32 @@ class Recorder:
             self.gave_up = False
         return recovered
 
+    def disk_stalled(self, now: Now, *, stalled: bool) -> None:
+        """Bear with a silent recording while the disk does not answer; afterwards its patience begins anew."""
+        self._stalled = stalled
+        self._evidence_mono_s = now.mono_s
+
+    def measured(self, fps: float) -> list[Effect]:
+        """Compare what the camera delivers with what it was asked for. Less is told, and changes nothing."""
+        asked_fps = self.run.profile.fps if self.run else 0
+        if self.slow is None and fps < LOW_SHARE * asked_fps:
+            self.slow = (
+                f"{self.camera} delivers {fps:.0f} of {asked_fps} frames a second: look whether the processor is hot, "
+                "throttled or busy (telemetry), or choose a smaller picture"
+            )
+            fault = {"camera": self.camera, "code": LOW_FRAME_RATE, "message": self.slow}
+            return [Report(EventType.CAMERA_FAULT, fault)]
+        if self.slow is not None and fps >= WELL_SHARE * asked_fps:
+            self.slow = None
+            return [Report(EventType.CAMERA_RECOVERED, {"camera": self.camera})]
+        return []
+
     def ended(self, cause: Cause, message: str, now: Now) -> bool:
         """The process has gone. True when that was a fault, which `cause` and `error` then name."""
         asked = self.state is CameraState.STOPPING and not self.silent
         was_running = self.state is CameraState.RUNNING
         silent, self.silent = self.silent, False
-        self.run = self.segment = None
+        self.run = self.segment = self.slow = None
         if asked:
             self._signal(Signal.ENDED)
             return False
@@ -166,7 +191,7 @@ class Recorder:
             case CameraState.STARTING | CameraState.RUNNING:
                 if not self._fits(want):
                     return self._stop()
-                if now.mono_s - self._evidence_mono_s >= SILENCE_S:
+                if self._listened_for and now.mono_s - self._evidence_mono_s >= SILENCE_S:
                     self.silent = True
                     return self._stop()
                 return []
@@ -192,7 +217,7 @@ class Recorder:
         """The monotonic instant at which `reconcile` has something to do without any event."""
         match self.state:
             case CameraState.STARTING | CameraState.RUNNING:
-                return self._evidence_mono_s + SILENCE_S
+                return self._evidence_mono_s + SILENCE_S if self._listened_for else None
             case CameraState.BACKOFF | CameraState.FATAL:
                 return self._retry_mono_s
             case _:
@@ -213,6 +238,11 @@ class Recorder:
             error=self.error or missing,
             purpose=run.purpose if run else None,
         )
+
+    @property
+    def _listened_for(self) -> bool:
+        """Whether silence is the camera's own: a recording is heard by way of the disk."""
+        return not (self._stalled and self.run is not None and self.run.purpose is Purpose.RECORD)
 
     def _fits(self, want: Want | None) -> bool:
         run = self.run

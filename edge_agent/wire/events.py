@@ -120,7 +120,7 @@ class CommandRefused(EventDocument):
 
 class ClockStepped(EventDocument):
     event_type: Literal[EventType.CLOCK_STEPPED]
-    seconds: float = Field(description="By how much; negative: back")
+    step_s: float = Field(description="By how much; negative: back")
 
 
 EVENTS: dict[EventType, type[EventDocument]] = {

@@ -202,7 +202,7 @@ EVENT_FIELDS: dict[EventType, dict[str, Any]] = {
     EventType.STORAGE_LOW: {"free_bytes": 5},
     EventType.STORAGE_FULL: {"message": "delete something"},
     EventType.COMMAND_REFUSED: {"id": "1", "verb": "x", "code": Code.MALFORMED, "message": "no", "by": None},
-    EventType.CLOCK_STEPPED: {"seconds": -3600.0},
+    EventType.CLOCK_STEPPED: {"step_s": -3600.0},
 }
 
 

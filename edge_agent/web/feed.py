@@ -15,6 +15,7 @@ from tornado.websocket import WebSocketClosedError
 
 from edge_agent.latest import Latest
 from edge_agent.web.guard import GuardedSocket
+from edge_agent.web.history import History
 from edge_agent.web.tokens import Role
 from edge_agent.wire import encode
 
@@ -35,6 +36,7 @@ class Feed:
         self._cells = cells
         self._pages: set[Page] = set()
         self._ends: list[Callable[[], None]] = []
+        self.history = History()
 
     @property
     def pages(self) -> int:
@@ -44,6 +46,8 @@ class Feed:
     def start(self) -> None:
         """Listen to the cells."""
         for kind, cell in self._cells.items():
+            if cell.value is not None:
+                self._note(kind, cell.value)
             self._ends.append(cell.subscribe(lambda document, kind=kind: self._tell(kind, document)))  # type: ignore[misc]
 
     def stop(self) -> None:
@@ -54,10 +58,17 @@ class Feed:
             page.close(GOING_AWAY, "the agent is stopping")
 
     def _tell(self, kind: Kind, document: Mapping[str, Any]) -> None:
+        self._note(kind, document)
         if self._pages:
             message = _message(kind, document)
             for page in tuple(self._pages):
                 page.offer(kind, message)
+
+    def _note(self, kind: Kind, document: Mapping[str, Any]) -> None:
+        if kind == "telemetry":
+            self.history.telemetry(document)
+        elif kind == "event":
+            self.history.event(document)
 
     def join(self, page: Page) -> None:
         """Give a page the newest of each, and from now on everything."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_agent.core.commands import Verb
 from edge_agent.core.model import NAME_PATTERN, Code
+from edge_agent.web.history import CURVES
 from edge_agent.web.problem import CONTENT_TYPE, STATUS_OF
 from edge_agent.wire.bodies import BODIES
 from edge_agent.wire.schema import components
@@ -158,11 +159,26 @@ def _state() -> dict[str, Any]:
     return {
         "/api/blackbox/status": _get("status", "The state of the device", with_times, tag="state"),
         "/api/system/info": _get("info", "Who this is and what it measures", info, tag="state"),
+        "/api/history": _get("history", "The last measurements and events", _history(), tag="state"),
         "/api/session": _get("session", "Who one is", {"$ref": "#/components/schemas/Session"}, tag="state"),
         "/api/openapi.json": _get("openapi", "This document", {"type": "object"}, tag="state"),
         "/metrics": _get("metrics", "Prometheus text format", {"type": "string"}, tag="state", kind="text/plain"),
         "/healthz": _get("health", "Whether the agent answers", {"type": "string"}, tag="state", kind="text/plain"),
     }
+
+
+def _history() -> dict[str, Any]:
+    number = {"type": "array", "items": {"type": ["number", "null"]}}
+    columns = dict.fromkeys(CURVES, number) | {"at": {"type": "array", "items": _INSTANT}}
+    event = {"type": "object", "properties": {"event_type": {"type": "string"}}, "required": ["event_type"]}
+    return _object(
+        {
+            "v": {"const": 1},
+            "telemetry": _object(columns, "Measurements by column, oldest first"),
+            "events": {"type": "array", "items": event, "description": "Event documents, oldest first"},
+        },
+        "What a page that is opened now has missed",
+    )
 
 
 def _recordings() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tornado.websocket import WebSocketHandler
 from edge_agent.config.settings import WebSettings
 from edge_agent.config.values import is_loopback
 from edge_agent.core.model import Now
-from edge_agent.web import api, files, login, metrics, pages
+from edge_agent.web import api, files, history, login, metrics, pages
 from edge_agent.web.access import Access
 from edge_agent.web.connections import MAX_BODY_BYTES, LimitedServer, Limits, listen
 from edge_agent.web.feed import Feed, Page
@@ -72,6 +72,7 @@ def routes(feed: Feed, assets: pages.Assets) -> list[Route]:
         Route(r"/recordings/(.+)", files.RecordingFile),
         Route(r"/api/clip", files.Clip),
         Route(r"/api/live", Page, {"feed": feed}),
+        Route(r"/api/history", history.Past, {"feed": feed}),
         Route(r"/api/openapi\.json", api.OpenApi),
         Route(r"/metrics", metrics.Metrics),
         Route(r"/healthz", api.Health),

@@ -1,0 +1,120 @@
+// How the machine is: processor, memory, temperature and disk, each with its curve; and the problems, in words.
+
+import { read } from "./api.js";
+import { curve } from "./chart.js";
+import { h, icon, one, write } from "./dom.js";
+import { get, watch } from "./state.js";
+import { bytes, has, number, span, t, when } from "./words.js";
+
+const KEPT = 480;
+const points = []; // [at_ms, telemetry-like], oldest first
+
+/** What was measured before this page was opened. */
+export function learnPast(past) {
+  const { at = [], ...columns } = past;
+  const known = points.length ? points[0][0] : Infinity;
+  const old = at.map((instant, place) => [
+    Date.parse(instant),
+    Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[place]])),
+  ]);
+  points.unshift(...old.filter(([instant]) => instant < known));
+  for (const tile of tiles) tile.graph.draw();
+}
+
+function flat(telemetry) {
+  return {
+    cpu_percent: telemetry.cpu_percent,
+    memory_percent: telemetry.memory_percent,
+    temperature_c: telemetry.temperature_c,
+    disk_free_bytes: telemetry.disk.free_bytes,
+  };
+}
+
+const tiles = [
+  tile("cpu", "cpu_percent", { high: 100 }, (now) => [now.cpu_percent === null ? null : `${number(now.cpu_percent)} %`, now.load_1m === null ? "" : t("cpu.load", { n: number(now.load_1m) })]),
+  tile("memory", "memory_percent", { high: 100 }, (now) => [now.memory_percent === null ? null : `${number(now.memory_percent)} %`, now.memory_available_bytes === null ? "" : t("memory.free", { n: bytes(now.memory_available_bytes) })]),
+  tile("temperature", "temperature_c", { low: 20, high: 90 }, (now) => [now.temperature_c === null ? null : `${number(now.temperature_c)} °C`, power(now)]),
+  tile("disk", "disk_free_bytes", { low: null }, (now) => [
+    now.disk.free_bytes === null ? null : t("disk.free", { n: bytes(now.disk.free_bytes) }),
+    now.disk.recording_hours_left === null ? "" : t("disk.left", { n: span(now.disk.recording_hours_left * 3600) }),
+  ]),
+];
+
+function power(now) {
+  if (now.under_voltage) return t("power.low");
+  if (now.throttled) return t("power.throttled");
+  return now.under_voltage === false ? t("power.good") : "";
+}
+
+function tile(name, key, scale, words) {
+  const value = h("strong");
+  const more = h("span", { class: "more" });
+  const graph = curve(() => points.map(([at, one_]) => [at, one_[key]]), scale);
+  const node = h("section", { class: "card tile-health", id: `health-${name}` }, h("h3", {}, t(`health.${name}`)), value, more, graph.canvas);
+  const show = (now) => {
+    const [main, rest] = words(now);
+    write(value, main ?? "–");
+    write(more, main === null ? t("not.measured") : rest);
+    const known = points.map(([, one_]) => one_[key]).filter((one_) => one_ !== null && one_ !== undefined);
+    const spoken = key === "disk_free_bytes" ? bytes : number;
+    graph.canvas.hidden = !known.length;
+    graph.canvas.setAttribute(
+      "aria-label",
+      known.length ? t("curve", { name: t(`health.${name}`), low: spoken(Math.min(...known)), high: spoken(Math.max(...known)) }) : t("not.measured"),
+    );
+    graph.draw();
+  };
+  return { node, show, graph };
+}
+
+function showProblems() {
+  const place = one("problems");
+  const status = get("status");
+  const problems = status?.problems ?? [];
+  place.hidden = !problems.length;
+  const key = JSON.stringify(problems);
+  if (place.dataset.key === key) return;
+  place.dataset.key = key;
+  place.replaceChildren(
+    h("h3", {}, icon("warn"), t("problems")),
+    h(
+      "ul",
+      {},
+      ...problems.map(({ code, message, since }) =>
+        h(
+          "li",
+          {},
+          has(`problem.${code}`) && h("strong", {}, t(`problem.${code}`)),
+          h("span", { lang: "en" }, message),
+          h("small", {}, t("since", { time: when(Date.parse(since)) })),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Build the tiles and keep them and the problems in step with the device. */
+export function showHealth() {
+  one("health").append(...tiles.map(({ node }) => node));
+  watch("telemetry", (telemetry) => {
+    if (!telemetry) return;
+    const at = Date.parse(telemetry.at);
+    if (!points.length || at > points[points.length - 1][0]) {
+      points.push([at, flat(telemetry)]);
+      if (points.length > KEPT) points.shift();
+    }
+    for (const tile_ of tiles) tile_.show(telemetry);
+  });
+  watch("status", showProblems);
+}
+
+/** Fetch what happened before the page was opened: measurements and events. */
+export async function readPast() {
+  try {
+    const past = await read("/api/history");
+    learnPast(past.telemetry);
+    return past.events;
+  } catch {
+    return []; // the curves begin with this page then
+  }
+}

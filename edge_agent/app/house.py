@@ -354,8 +354,11 @@ class House:
     async def _leave(self) -> None:
         await self._leave_asked.wait()
         log.info("leaving: %s", self.leaving.value)
-        self._services.stopping(self.leaving.value)
-        if self.leaving is Leaving.STOP:
+        if self.leaving is Leaving.RESTART:
+            # Not STOPPING: systemd would end a process that is still there when its stop timeout is over.
+            self._services.status("restarting")
+        else:
+            self._services.stopping(self.leaving.value)
             self._driver.post(ev.StopRequested())
             await self._finish_recordings()
         self._driver.stop()

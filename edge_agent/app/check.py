@@ -18,10 +18,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from edge_agent.app.line import own_broker_port, tool_endpoint
+from edge_agent.app.shelf import policy_of, room_of, write_rate_bps
 from edge_agent.config import Config
 from edge_agent.config.values import is_loopback
-from edge_agent.core.model import Camera, Purpose
-from edge_agent.core.retention import Policy, VolumeState
+from edge_agent.core.model import Camera
+from edge_agent.core.retention import VolumeState
 from edge_agent.host.clock import Clock
 from edge_agent.mqtt.broker import BrokerMissing, find_mosquitto
 from edge_agent.mqtt.trial import try_broker
@@ -128,12 +129,10 @@ def _disk(config: Config) -> Item:
             return Item(Level.FAIL, name, f"{health.trouble}: {health.message}")
         state = health.room.state
     else:
-        place = _nearest(root)
         try:
-            facts = os.statvfs(place)
+            state = room_of(root)
         except OSError as error:
-            return Item(Level.FAIL, name, f"{place} cannot be used: {error.strerror}; set recording.root")
-        state = VolumeState(facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize)
+            return Item(Level.FAIL, name, f"{root} cannot be used: {error.strerror}; set recording.root")
     problem = _unwritable(_nearest(root))
     if problem is not None:
         return Item(Level.FAIL, name, f"{problem}; give this user the right to write there, or set recording.root")
@@ -142,16 +141,14 @@ def _disk(config: Config) -> Item:
 
 
 def _room(config: Config, state: VolumeState, where: str) -> Item:
-    recording = config.recording
-    floor_bytes = Policy(recording.min_free_bytes, recording.min_free_percent).floor_bytes(state.total_bytes)
+    floor_bytes = policy_of(config).floor_bytes(state.total_bytes)
     usable_bytes = state.free_bytes - floor_bytes
     told = f"{where}: {_gigabytes(state.free_bytes)} of {_gigabytes(state.total_bytes)} free"
     if usable_bytes <= 0:
         kept = f"recording.min_free_bytes and min_free_percent keep {_gigabytes(floor_bytes)}"
         return Item(Level.WARN, "disk", f"{told}, and {kept}: the oldest footage goes, or make room")
-    mode = config.mode_table()[config.default_mode()]
-    rate_bps = mode.steps[0].profile.bitrate_bps * len(mode.cameras) if mode.purpose is Purpose.RECORD else 0
-    hours = f", about {usable_bytes * 8 / rate_bps / 3600:.0f} h in {mode.name}" if rate_bps else ""
+    rate_bps = write_rate_bps(config)
+    hours = f", about {usable_bytes * 8 / rate_bps / 3600:.0f} h in {config.default_mode()}" if rate_bps else ""
     return Item(Level.OK, "disk", f"{told}{hours} before the oldest footage goes")
 
 

@@ -125,7 +125,11 @@ def _add_recordings(recordings: _Commands) -> None:
         "read every stored file, and name what is damaged and where gaps are and why",
         "Fails when a file is damaged; gaps alone do not count as damage.",
     )
-    _add_filters(verify)
+    verify.add_argument(
+        "--every-byte", action="store_true", help="read all pictures too, which finds unreadable sectors and takes long"
+    )
+    verify.add_argument("--camera", type=_name, metavar="CAMERA", help="only of this camera")
+    _add_window(verify, required=False)
     _json(verify)
     plan = recordings.add("plan", "recordings", "print what retention would delete, when and why; deletes nothing")
     _json(plan)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+_FIGURE = re.compile(r"[0-9][0-9.:]*( \S{1,3})?")
+"""A number with its unit, or a length of time."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table; columns of figures only are set to the right. The last column is as long as it likes."""
+    """The lines of a table; columns of figures only are set to the right."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
-    right = [all(not cell or cell[0].isdigit() for cell in column[1:]) and len(column) > 1 for column in columns]
+    right = [len(column) > 1 and all(not cell or _FIGURE.fullmatch(cell) for cell in column[1:]) for column in columns]
     return [
         "  ".join(
             cell.rjust(width) if is_right else cell.ljust(width)

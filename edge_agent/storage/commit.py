@@ -100,6 +100,7 @@ def describe(
         boot_id=record.process.boot_id if record.process else "",
         mono_s=first.mono_s + offset_s,
         clock_synchronized=clock_synchronized,
+        session=record.session.id,
     )
 
 

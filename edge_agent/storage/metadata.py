@@ -26,7 +26,9 @@ class Metadata:
     """What a stored segment says of itself.
 
     `boot_id` and `mono_s` place its first frame on the monotonic clock of one boot, which orders footage whatever the
-    wall clock did; `boot_id` is empty where no process was recorded. `clock_synchronized` None means unknown.
+    wall clock did; `boot_id` is empty where no process was recorded. `clock_synchronized` None means unknown. Runs of
+    one `session` belong to one recording, from its start to its stop: what lies between them is a gap by fault, not by
+    command. Empty where it was not noted.
     """
 
     run_id: str
@@ -43,6 +45,7 @@ class Metadata:
     boot_id: str
     mono_s: float
     clock_synchronized: bool | None
+    session: str = ""
 
 
 def encode_box(metadata: Metadata) -> bytes:
@@ -86,4 +89,5 @@ def _decode(document: dict[str, Any]) -> Metadata:
         boot_id=str(document["boot_id"]),
         mono_s=numbers[1],
         clock_synchronized=document["clock_synchronized"],
+        session=str(document.get("session", "")),
     )

@@ -10,6 +10,8 @@ from edge_agent.core.commands import Verb
 from edge_agent.core.model import NAME_PATTERN, Code
 from edge_agent.web.history import CURVES
 from edge_agent.web.problem import CONTENT_TYPE, STATUS_OF
+from edge_agent.web.settings import LIVE
+from edge_agent.web.snapshots import MOST, USUAL
 from edge_agent.wire.bodies import BODIES
 from edge_agent.wire.schema import components
 
@@ -160,6 +162,7 @@ def _state() -> dict[str, Any]:
         "/api/blackbox/status": _get("status", "The state of the device", with_times, tag="state"),
         "/api/system/info": _get("info", "Who this is and what it measures", info, tag="state"),
         "/api/history": _get("history", "The last measurements and events", _history(), tag="state"),
+        "/api/settings": _settings(),
         "/api/session": _get("session", "Who one is", {"$ref": "#/components/schemas/Session"}, tag="state"),
         "/api/openapi.json": _get("openapi", "This document", {"type": "object"}, tag="state"),
         "/metrics": _get("metrics", "Prometheus text format", {"type": "string"}, tag="state", kind="text/plain"),
@@ -179,6 +182,41 @@ def _history() -> dict[str, Any]:
         },
         "What a page that is opened now has missed",
     )
+
+
+def _settings() -> dict[str, Any]:
+    fields = {
+        name: {"type": "integer", "minimum": one.low, "maximum": one.high, "multipleOf": one.step}
+        for name, one in LIVE.items()
+    }
+    live = _object(fields, "The live picture: pixels, pictures a second, JPEG quality")
+    document = _object({"v": {"const": 1}, "live": live}, "What can be changed while the agent runs")
+    some = {"v": {"const": 1}, "live": {**live, "required": [], "minProperties": 1}}
+    changes = {**_object(some, "What to change"), "required": ["live"]}
+    change = _get("change_settings", "Change some settings", document, tag="state")["get"]
+    change["requestBody"] = {"required": True, "content": {_JSON: {"schema": changes}}}
+    return _get("settings", "What can be changed while the agent runs", document, tag="state") | {"patch": change}
+
+
+def _snapshots() -> dict[str, Any]:
+    one = {
+        "path": {"type": "string"},
+        "url": {"type": "string"},
+        "camera": {"type": "string"},
+        "taken_at": _INSTANT,
+        "size_bytes": {"type": "integer", "minimum": 0},
+    }
+    found = {"type": "array", "items": _object(one, "A stored snapshot")}
+    list_ = _get(
+        "snapshots",
+        "Stored snapshots, newest first",
+        _object({"v": {"const": 1}, "snapshots": found}, ""),
+        tag="recordings",
+    )
+    list_["get"]["parameters"] = [
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL}, "How many at most")
+    ]
+    return list_
 
 
 def _recordings() -> dict[str, Any]:
@@ -220,6 +258,7 @@ def _recordings() -> dict[str, Any]:
         "/api/recordings/{path}": {"delete": delete, "parameters": [_path()]},
         "/recordings/{path}": file,
         "/api/clip": clip,
+        "/api/snapshots": _snapshots(),
     }
 
 

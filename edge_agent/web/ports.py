@@ -5,13 +5,13 @@ Refusals come back as values: a `Refusal` carries the code and the sentence that
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from edge_agent.core.commands import Command, Refusal, Result
-from edge_agent.core.model import Now, Segment
+from edge_agent.core.model import Now, Profile, Segment
 from edge_agent.core.status import AgentStatus
 from edge_agent.latest import Latest
 
@@ -65,8 +65,42 @@ class Recordings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A stored snapshot. `camera` is the folder it lies in: a camera's id, or `comparison`."""
+
+    path: str
+    camera: str
+    taken_at: datetime
+    size_bytes: int
+
+
+class Album(Protocol):
+    """The stored snapshots. Safe to cancel."""
+
+    async def snapshots(self, limit: int) -> Sequence[Picture] | Refusal:
+        """Up to `limit` of them, newest first."""
+
+
+class LiveSettings(Protocol):
+    """The live picture as it is, and how to change it while the agent runs."""
+
+    @property
+    def profile(self) -> Profile:
+        """Size, rate and quality that are in force; its `bitrate_bps` means nothing."""
+
+    async def change(self, profile: Profile) -> Refusal | None:
+        """Show this from now on, to those who watch already, too, and keep it over restarts.
+
+        Recordings are not touched. After the return `profile` is the new one.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class House:
-    """Everything that the handlers use. `info` and `telemetry` hold the documents as published."""
+    """Everything that the handlers use. `info` and `telemetry` hold the documents as published.
+
+    Without `live` there are no settings to change, without `album` no list of snapshots.
+    """
 
     device: str
     boot_id: str
@@ -78,3 +112,5 @@ class House:
     info: Latest[dict[str, Any]]
     telemetry: Latest[dict[str, Any]]
     recordings: Recordings
+    live: LiveSettings | None = None
+    album: Album | None = None

@@ -23,7 +23,7 @@ from tornado.websocket import WebSocketHandler
 from edge_agent.config.settings import WebSettings
 from edge_agent.config.values import is_loopback
 from edge_agent.core.model import Now
-from edge_agent.web import api, files, history, login, metrics, pages
+from edge_agent.web import api, files, history, login, metrics, pages, settings, snapshots
 from edge_agent.web.access import Access
 from edge_agent.web.connections import MAX_BODY_BYTES, LimitedServer, Limits, listen
 from edge_agent.web.feed import Feed, Page
@@ -70,6 +70,8 @@ def routes(feed: Feed, assets: pages.Assets) -> list[Route]:
         Route(r"/api/recordings/unlock", api.Unlock),
         Route(r"/api/recordings/(.+)", files.DeleteRecording),
         Route(r"/recordings/(.+)", files.RecordingFile),
+        Route(r"/api/snapshots", snapshots.Snapshots),
+        Route(r"/api/settings", settings.Settings),
         Route(r"/api/clip", files.Clip),
         Route(r"/api/live", Page, {"feed": feed}),
         Route(r"/api/history", history.Past, {"feed": feed}),

@@ -17,14 +17,14 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from edge_agent.config.settings import WebSettings
 from edge_agent.core.commands import Command, Refusal, Result
-from edge_agent.core.model import CameraState, Code, DeviceState, Now, Problem, Purpose, ResultStatus, Segment
+from edge_agent.core.model import CameraState, Code, DeviceState, Now, Problem, Profile, Purpose, ResultStatus, Segment
 from edge_agent.core.status import AgentStatus, CameraStatus
 from edge_agent.latest import Latest
 from edge_agent.web.access import Access
 from edge_agent.web.connections import Limits
 from edge_agent.web.feed import Feed, Kind
 from edge_agent.web.guard import Doors
-from edge_agent.web.ports import House, Wanted
+from edge_agent.web.ports import House, Picture, Wanted
 from edge_agent.web.server import Route, WebServer, own_names
 from edge_agent.web.tokens import Tokens, read_tokens
 
@@ -136,6 +136,23 @@ class Cupboard:
 
 
 @dataclass
+class Screen:
+    """The live picture's settings and the stored snapshots, newest first; `refusal` is what changes get."""
+
+    profile: Profile = field(default_factory=lambda: Profile(640, 480, 30))
+    refusal: Refusal | None = None
+    pictures: list[Picture] = field(default_factory=list)
+
+    async def change(self, profile: Profile) -> Refusal | None:
+        if self.refusal is None:
+            self.profile = profile
+        return self.refusal
+
+    async def snapshots(self, limit: int) -> list[Picture] | Refusal:
+        return self.refusal or self.pictures[:limit]
+
+
+@dataclass
 class Driver:
     """Answers every command with success, or as its refusal says; `slow` verbs get no answer in time."""
 
@@ -171,6 +188,7 @@ class Site:
     cells: dict[Kind, Latest[dict[str, Any]]]
     clock: Clock
     client: AsyncHTTPClient
+    screen: Screen
 
     @property
     def origin(self) -> str:
@@ -248,7 +266,7 @@ async def serving(
 ) -> AsyncIterator[Site]:
     """A server for the length of a block; without `tokens` everybody may do everything."""
     settings = settings or WebSettings(port=0)
-    clock, driver, recordings = Clock(), Driver(), Cupboard(folder / "archive")
+    clock, driver, recordings, screen = Clock(), Driver(), Cupboard(folder / "archive"), Screen()
     status: Latest[AgentStatus] = Latest()
     cells: dict[Kind, Latest[dict[str, Any]]] = {
         "status": Latest(),
@@ -269,6 +287,8 @@ async def serving(
         info=Latest(),
         telemetry=cells["telemetry"],
         recordings=recordings,
+        live=screen,
+        album=screen,
     )
     doors = Doors(
         house,
@@ -280,7 +300,7 @@ async def serving(
     server.start()
     client = SimpleAsyncHTTPClient(force_instance=True, max_clients=300)
     try:
-        yield Site(server, recordings, driver, status, cells, clock, client)
+        yield Site(server, recordings, driver, status, cells, clock, client, screen)
     finally:
         client.close()
         await server.stop()

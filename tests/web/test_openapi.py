@@ -110,6 +110,9 @@ async def test_what_reads_answer_is_what_is_described(tmp_path: Path) -> None:
             "/api/blackbox/status",
             "/api/system/info",
             "/api/session",
+            "/api/history",
+            "/api/settings",
+            "/api/snapshots",
             "/api/recordings",
             "/api/openapi.json",
         ):

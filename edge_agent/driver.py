@@ -111,8 +111,8 @@ class Driver:
                 hands.memory.save(state)
             case fx.DoJob(command):
                 hands.jobs.do(command)
-            case fx.Compare(cameras):
-                hands.jobs.compare(cameras)
+            case fx.Compare(cameras, run_ids):
+                hands.jobs.compare(cameras, run_ids)
             case fx.Announce():
                 hands.outlet.announce()
             case fx.RestartAgent():

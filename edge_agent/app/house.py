@@ -144,9 +144,9 @@ class House:
         self._driver.status.subscribe(self._outlet.status)
         self._driver.post(ev.CamerasFound(dict(self._cameras.missing)))
         await self._upkeep.first_look()
+        runs.take_over(found)  # before the core hears of them: it may want some stopped at once
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
         tasks.create_task(self._scan(), name="scan the archive")
-        runs.take_over(found)
         self._gateway = await self._open_doors(tasks)
         for command, result in answered:
             self._outlet.answer(command, result)
@@ -167,6 +167,8 @@ class House:
             await self._scan()
         newest = max(await self._footage.run(self._archive.newest_sequence), found.newest_sequence)
         state = replace(state, next_sequence=max(state.next_sequence, newest + 1))
+        if saved is None or damage is not None:
+            state = replace(state, session=found.session or state.session)
         jitter = random.random()  # noqa: S311 - spreads retries, no secret
         settings = Settings(config.camera_list(), config.mode_table(), config.live_profile(), jitter)
         answered = tuple((command, interrupted(command, self._clock.now())) for command in recalled.interrupted)

@@ -22,6 +22,7 @@ from edge_agent.latest import Frame, Latest
 from edge_agent.ports import Clock, Post
 from edge_agent.storage.archive import Archive
 from edge_agent.storage.errors import StorageError, Trouble
+from edge_agent.storage.index import Filter
 from edge_agent.storage.locks import LockWindow
 from edge_agent.web.live import LiveView
 from edge_agent.wire.values import format_instant
@@ -29,6 +30,8 @@ from edge_agent.wire.values import format_instant
 FRAME_PATIENCE_S = 12.0
 """A snapshot of an idle camera waits for the camera program to start, at the longest as long as a start command."""
 DEFAULT_LOCK_S = 300.0
+NEWEST = 10
+"""Among so many of a camera's newest segments is that of a sample that has just ended."""
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +72,8 @@ class Jobs:
     def do(self, command: Command) -> None:
         self._tasks.create_task(self._do(command), name=f"{command.verb} {command.id}")
 
-    def compare(self, cameras: tuple[str, ...]) -> None:
-        self._tasks.create_task(self._compare(cameras), name="comparison picture")
+    def compare(self, cameras: tuple[str, ...], run_ids: frozenset[str]) -> None:
+        self._tasks.create_task(self._compare(cameras, run_ids), name="comparison picture")
 
     async def _do(self, command: Command) -> None:
         try:
@@ -176,14 +179,17 @@ class Jobs:
         data = {"path": path, "url": f"/recordings/{path}"}
         return Code.OK, f"a clip of {camera} at /recordings/{path}", data
 
-    async def _compare(self, cameras: tuple[str, ...]) -> None:
-        """One side-by-side picture of what the cameras recorded last, stored among the snapshots."""
+    async def _compare(self, cameras: tuple[str, ...], run_ids: frozenset[str]) -> None:
+        """One side-by-side picture of what the cameras recorded in these runs, stored among the snapshots."""
         bench = self._bench
         sources = []
         for camera in cameras:
-            segments = await bench.disk.run(bench.archive.window, camera, None, None)
-            if segments:
-                sources.append(segments[-1])
+            newest = await bench.disk.run(bench.archive.page, Filter(camera=camera), NEWEST)
+            sources += [segment for segment in newest.segments if segment.run_id in run_ids][:1]
+        if len(sources) < len(cameras):
+            told = ", ".join(one.camera for one in sources) or "no camera"
+            log.warning("no comparison picture: only %s recorded", told)
+            return
         try:
             jpeg = await run_child(
                 "compare", ["-", *(f"{one.camera}={bench.config.recording.root / one.path}" for one in sources)]

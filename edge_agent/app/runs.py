@@ -31,6 +31,11 @@ class Found:
         return tuple(spooled.record for spooled, _ in self.living)
 
     @property
+    def session(self) -> Session | None:
+        """What the newest living recorder was started for: tells what is on where the agent's memory is lost."""
+        return self.living[-1][0].record.session if self.living else None
+
+    @property
     def newest_sequence(self) -> int:
         """The highest run sequence in the spool, 0 when it is empty."""
         runs = [*(spooled for spooled, _ in self.living), *self.dead]

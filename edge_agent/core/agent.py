@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import assert_never
 
 from edge_agent.core import events as ev
@@ -34,6 +33,7 @@ from edge_agent.core.problems import Problems
 from edge_agent.core.recorder import Recorder, Want
 from edge_agent.core.status import AgentStatus
 from edge_agent.core.storage import Storage
+from edge_agent.core.timetable import Timetable
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ class Agent:
         self._problems = Problems()
         self.storage = Storage(self._problems)
         self._told_started: str | None = None
-        self._step_end_mono_s: float | None = None
+        self._timetable = Timetable(settings.modes)
+        self._comparison: Compare | None = None
         self._conduct = Conduct(self)
 
     # -- the interface ------------------------------------------------------------------------------------------------
@@ -79,6 +80,7 @@ class Agent:
         effects = self._take_in(event, now)
         effects += self._conduct.due(now)
         effects += self._keep_time(now)
+        effects += self._compare()
         effects += self._reconcile(now)
         effects += self._conduct.settle(now)
         effects += self._reconcile(now)
@@ -91,23 +93,20 @@ class Agent:
     def next_deadline(self) -> float | None:
         """The monotonic instant at which to call `handle(DeadlinePassed())`, or None."""
         candidates = [recorder.next_deadline() for recorder in self.recorders.values()]
-        candidates += [self._conduct.next_deadline(), self._session_end_mono_s(), self._step_end_mono_s]
+        candidates += [self._conduct.next_deadline(), self._timetable.next_deadline(self.session)]
         return min((at for at in candidates if at is not None), default=None)
 
     def snapshot(self) -> AgentStatus:
         """The whole state as a value."""
         session = self.session
         started = session.started if session else None
-        ends_at = None
-        if session and started and (length_s := self._length_s(session)):
-            ends_at = started.wall + timedelta(seconds=length_s)
         return AgentStatus(
             state=self.state(),
             mode=session.mode if session else None,
             selected_mode=self.selected_mode,
             duration_s=session.duration_s if session else self.selected_duration_s,
             started_at=started.wall if started else None,
-            ends_at=ends_at,
+            ends_at=self._timetable.ends_at(session) if session else None,
             label=session.label if session else None,
             cameras={camera: recorder.status(self.missing.get(camera)) for camera, recorder in self.recorders.items()},
             problems=self._problems.listed(),
@@ -209,13 +208,11 @@ class Agent:
                 continue  # a camera that is configured no more: the driver stops what nobody adopted
             recorder.adopt(record.run, now)
             self._open_runs.add(record.run.run_id)
-            if session is None or record.session.id == session.id:
-                session = record.session
+            if session and session.id == record.session.id and session.started is None:
+                session = replace(session, started=record.session.started)  # it died before it could save that
         if session and session.mode in self.settings.modes and set(session.cameras) <= set(self.recorders):
             self.session = session
             self._told_started = session.id if session.started else None
-            if self.mode_of(session).timed:
-                self._begin_step(session, now)
         effects: list[Effect] = [Report(EventType.AGENT_STARTED, {"adopted": len(event.adopted)})]
         if self.session is None and event.autostart:
             self.begin(Session(f"s{self._next_sequence}", self.selected_mode, (), 0, self.selected_duration_s, None))
@@ -257,8 +254,8 @@ class Agent:
                     {"mode": session.mode, "cameras": list(session.cameras), "label": session.label},
                 )
             )
-        if self._step_end_mono_s is None and all(self.delivers(one) for one in session.cameras):
-            self._begin_step(session, now)
+        if self.delivers(camera):
+            self._timetable.delivering(session, now, everyone=all(self.delivers(one) for one in session.cameras))
         return effects
 
     def _run_ended(self, event: ev.RunEnded, now: Now) -> list[Effect]:
@@ -291,19 +288,19 @@ class Agent:
         """Make `session` the desired one; its cameras start with a clean record."""
         mode = self.mode_of(session)
         self.session = replace(session, cameras=mode.cameras)
-        self._step_end_mono_s = None
+        self._timetable.clear()
         for camera in mode.cameras:
             self.recorders[camera].forget_trouble()
 
     def switch(self, session: Session) -> None:
         """Change the running session: its mode, duration or step."""
         self.session = session
-        self._step_end_mono_s = None
+        self._timetable.clear()
 
     def end(self, reason: str) -> list[Effect]:
         """Desire nothing any more."""
         session, self.session = self.session, None
-        self._step_end_mono_s = None
+        self._timetable.clear()
         if session is None or self._told_started != session.id:
             return []
         self._told_started = None
@@ -321,31 +318,25 @@ class Agent:
         session = self.session
         if session is None:
             return []
-        end_mono_s = self._session_end_mono_s()
-        if end_mono_s is not None and now.mono_s >= end_mono_s:
+        if self._timetable.is_over(session, now):
             return self.end("duration")
-        if self._step_end_mono_s is None or now.mono_s < self._step_end_mono_s:
+        if not self._timetable.step_is_over(now):
             return []
         mode = self.mode_of(session)
         if session.step + 1 < len(mode.steps):
             self.switch(replace(session, step=session.step + 1))
             return []
-        compare: list[Effect] = [Compare(mode.cameras)] if mode.comparison else []
-        return self.end("complete") + compare
+        if mode.comparison:
+            self._comparison = Compare(mode.cameras, frozenset(self._open_runs))
+        return self.end("complete")
 
-    def _begin_step(self, session: Session, now: Now) -> None:
-        length_s = self.mode_of(session).steps[session.step].length_s
-        self._step_end_mono_s = None if length_s is None else now.mono_s + length_s
-
-    def _session_end_mono_s(self) -> float | None:
-        session = self.session
-        if session is None or session.started is None or not session.duration_s:
-            return None
-        return None if self.mode_of(session).timed else session.started.mono_s + session.duration_s
-
-    def _length_s(self, session: Session) -> float:
-        mode = self.mode_of(session)
-        return sum(step.length_s or 0.0 for step in mode.steps) if mode.timed else session.duration_s
+    def _compare(self) -> list[Effect]:
+        """The comparison of a sample that has ended, as soon as all of it is stored."""
+        comparison = self._comparison
+        if comparison is None or comparison.run_ids & self._open_runs:
+            return []
+        self._comparison = None
+        return [comparison]
 
     def _want(self, camera: str) -> Want | None:
         """What this camera should do: recording outranks streaming, and streaming is what viewers get anyway."""

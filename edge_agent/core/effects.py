@@ -73,9 +73,10 @@ class DoJob:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Make one side-by-side picture of what these cameras recorded last."""
+    """Make one side-by-side picture of what these cameras recorded in these runs, which are stored by now."""
 
     cameras: tuple[str, ...]
+    run_ids: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ class PretendedJobs:
     def do(self, command: Command) -> None:
         self._loop.call_later(_chance(JOB_S), self._do, command)
 
-    def compare(self, cameras: tuple[str, ...]) -> None:
+    def compare(self, cameras: tuple[str, ...], _run_ids: frozenset[str]) -> None:
         path = str(snapshot_path("comparison", self._clock.now().wall))
         self._report(EventType.SNAPSHOT_TAKEN, {"camera": None, "cameras": list(cameras), "path": path})
 

@@ -381,3 +381,46 @@ def test_another_live_profile_restarts_live_programs_only(world: World) -> None:
     world.post(ev.LiveProfileChosen(Profile(320, 240, 10, quality=50)))
     world.wait(2)
     assert (world.alive["cam0"].profile.width, world.alive["cam1"]) == (320, recorder)
+
+
+def test_a_recorder_that_outlives_a_stop_is_not_taken_for_a_recording() -> None:
+    first = _recording()
+    runs = [
+        RunRecord(run, first.agent.session, ("x",), first.now) for run in first.alive.values() if first.agent.session
+    ]
+    first.command(Stop(), "stop", Verb.STOP)
+    later = World(first.saved, mono_s=1020.0, alive=dict(first.alive))
+    later.post(ev.Booted(tuple(runs), first.saved.session))
+    assert later.stopping == {run.run_id for run in first.alive.values()}
+    later.play()
+    assert later.agent.snapshot().state is DeviceState.IDLE
+
+
+def test_the_start_that_only_the_recorders_remember_is_believed() -> None:
+    first = _recording(duration_s=60)
+    session = first.agent.session
+    assert session is not None
+    runs = [RunRecord(run, session, ("x",), first.now) for run in first.alive.values()]
+    later = World(first.saved, mono_s=1020.0, alive=dict(first.alive))
+    later.post(ev.Booted(tuple(runs), replace(session, started=None)))
+    assert later.agent.snapshot().started_at == EPOCH
+
+
+def test_quick_compares_when_its_footage_is_stored_and_not_before() -> None:
+    world = World()
+    world.command(Start(mode="quick"), "a")
+    world.play()
+    world.wait(10.5, playing=False)
+    assert world.agent.snapshot().state is DeviceState.STOPPING
+    assert world.compared == []
+    world.play()
+    assert world.compared == [("cam0", "cam1")]
+
+
+def test_quick_ends_although_one_camera_never_delivers() -> None:
+    world = World()
+    world.broken["cam1"] = ev.Cause.CAMERA_BUSY
+    world.command(Start(mode="quick"), "a")
+    world.wait(40)
+    assert world.final("a").code is Code.PARTIAL
+    assert world.agent.snapshot().state is DeviceState.IDLE

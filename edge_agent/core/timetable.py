@@ -1,0 +1,56 @@
+"""When a session is over, and the step of its mode that is on: lengths of the mode table on the monotonic clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from edge_agent.core.model import Mode, Now, Session
+
+STEP_PATIENCE_S = 15.0
+"""How long a step waits for its other cameras once the first one delivers; a start is answered by then."""
+
+
+class Timetable:
+    """The end of the session and of its current step. Owned by `Agent`, which asks it after every event."""
+
+    def __init__(self, modes: Mapping[str, Mode]) -> None:
+        self._modes = modes
+        self._first_mono_s: float | None = None
+        self._step_end_mono_s: float | None = None
+
+    def clear(self) -> None:
+        """Another step or session begins; its length counts when its cameras deliver."""
+        self._first_mono_s = self._step_end_mono_s = None
+
+    def delivering(self, session: Session, now: Now, *, everyone: bool) -> None:
+        """Some camera of the session delivers, or everyone: the step is on now, unless it is already."""
+        if self._first_mono_s is None:
+            self._first_mono_s = now.mono_s
+        if self._step_end_mono_s is None and (everyone or now.mono_s - self._first_mono_s >= STEP_PATIENCE_S):
+            length_s = self._modes[session.mode].steps[session.step].length_s
+            self._step_end_mono_s = None if length_s is None else now.mono_s + length_s
+
+    def step_is_over(self, now: Now) -> bool:
+        return self._step_end_mono_s is not None and now.mono_s >= self._step_end_mono_s
+
+    def is_over(self, session: Session, now: Now) -> bool:
+        """Whether the session's duration has passed; a mode that ends by itself ends with its last step."""
+        end_mono_s = self._end_mono_s(session)
+        return end_mono_s is not None and now.mono_s >= end_mono_s
+
+    def next_deadline(self, session: Session | None) -> float | None:
+        """The monotonic instant of the next end, or None."""
+        candidates = [self._step_end_mono_s, self._end_mono_s(session) if session else None]
+        return min((at for at in candidates if at is not None), default=None)
+
+    def ends_at(self, session: Session) -> datetime | None:
+        """The wall instant at which the session is to end; None: until stopped, or not known yet."""
+        mode = self._modes[session.mode]
+        length_s = sum(step.length_s or 0.0 for step in mode.steps) if mode.timed else session.duration_s
+        return session.started.wall + timedelta(seconds=length_s) if session.started and length_s else None
+
+    def _end_mono_s(self, session: Session) -> float | None:
+        if session.started is None or not session.duration_s or self._modes[session.mode].timed:
+            return None
+        return session.started.mono_s + session.duration_s

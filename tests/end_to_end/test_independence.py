@@ -32,7 +32,7 @@ def test_the_next_agent_adopts_what_a_killed_one_left(agent: RunningAgent) -> No
     assert agent.recorders() == pids
 
     agent.start()
-    assert agent.events("agent_started")[-1]["adopted"] == 2
+    assert agent.wait_for_event("agent_started")["adopted"] == 2
     after = agent.wait_for_state("recording")
     assert {key: after[key] for key in TOLD_OF_THE_RECORDING} == {key: before[key] for key in TOLD_OF_THE_RECORDING}
     assert agent.recorders() == pids
@@ -71,7 +71,10 @@ def test_a_deadline_that_passed_meanwhile_is_enforced_at_once(agent: RunningAgen
     eventually(lambda: time.time() > ends_at.timestamp(), "the deadline")
     assert agent.recorders().keys() == set(CAMERAS)
     agent.start()
-    assert agent.wait_for_event("recording_stopped")["reason"] == "duration"
+    stopped = agent.wait_for_event("recording_stopped")
+    assert stopped["reason"] == "duration"
+    started = agent.wait_for_event("agent_started")
+    assert instant(stopped["at"]) - instant(started["at"]) < timedelta(seconds=1), "not counted from the new start"
     agent.wait_for_state("idle")
     assert agent.recorders() == {}
     for camera in CAMERAS:
@@ -116,5 +119,23 @@ def test_restart_keeps_the_recorders(agent: RunningAgent) -> None:
     assert agent.recorders() == pids
     agent.wait_for_event("segment_stored", times=4)
     agent.do("stop")
+    for camera in CAMERAS:
+        assert len(assert_gapless(agent, camera)) == 1
+
+
+def test_a_stop_is_remembered_although_the_recorder_outlived_it(agent: RunningAgent) -> None:
+    agent.inject({"*": {"fault": "deaf"}})
+    agent.do("start", {"mode": "dual-640"})
+    sent = agent.send("stop", {})
+    eventually(sent.results, "accepted")
+    agent.wait_for_state("stopping")
+    agent.kill()
+    assert agent.recorders().keys() == set(CAMERAS)
+    agent.inject({})
+    agent.start()
+    agent.wait_for_state("idle")
+    assert sent.final()["code"] == "interrupted"
+    assert agent.recorders() == {}
+    assert agent.events("recording_started") == []
     for camera in CAMERAS:
         assert len(assert_gapless(agent, camera)) == 1

@@ -40,7 +40,7 @@ class Driver:
     def __init__(self, agent: Agent, clock: ports.Clock) -> None:
         self.status: Latest[AgentStatus] = Latest()
         self._agent = agent
-        self._clock = clock
+        self.clock = clock
         self._hands: Hands | None = None
         self._events: deque[Event] = deque()
         self._busy = False
@@ -85,7 +85,7 @@ class Driver:
             self._timer.cancel()
 
     def _handle(self, event: Event) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         for effect in self._agent.handle(event, now):
             self._carry_out(effect)
         status = self._agent.snapshot()
@@ -106,7 +106,7 @@ class Driver:
             case fx.Answer(command, result):
                 self._answer(hands, command, result)
             case fx.Report(event_type, fields):
-                hands.outlet.report(event_type, self._clock.now().wall, fields)
+                hands.outlet.report(event_type, self.clock.now().wall, fields)
             case fx.Save(state):
                 hands.memory.save(state)
             case fx.DoJob(command):
@@ -133,5 +133,5 @@ class Driver:
         deadline = self._agent.next_deadline()
         if deadline is not None:
             loop = asyncio.get_running_loop()
-            wait_s = max(0.0, deadline - self._clock.now().mono_s)
+            wait_s = max(0.0, deadline - self.clock.now().mono_s)
             self._timer = loop.call_later(wait_s, self.post, DeadlinePassed())

@@ -8,16 +8,16 @@ from typing import Any
 from edge_agent import __version__
 from edge_agent.app.cameras import Cameras
 from edge_agent.app.doors import Broker, new_command_id
+from edge_agent.app.library import Library
 from edge_agent.app.outlet import Feeds
 from edge_agent.app.screens import Screens
 from edge_agent.config import Config
 from edge_agent.driver import Driver
-from edge_agent.ports import Clock
 from edge_agent.web.access import Access
 from edge_agent.web.feed import Feed
 from edge_agent.web.guard import Doors
 from edge_agent.web.ports import House as WebHouse
-from edge_agent.web.ports import Recordings
+from edge_agent.web.ports import LiveSettings
 from edge_agent.web.server import Route, WebServer, own_names
 from edge_agent.web.stream import SnapshotHandler, StreamHandler
 from edge_agent.web.video import VideoSocket
@@ -29,9 +29,9 @@ def web_server(
     access: Access,
     boot_id: str,
     driver: Driver,
-    clock: Clock,
     feeds: Feeds,
-    recordings: Recordings,
+    library: Library,
+    picture: LiveSettings,
     screens: Screens,
 ) -> WebServer:
     """The server, not listening yet. Raises OSError for certificate files that cannot be used."""
@@ -39,13 +39,15 @@ def web_server(
         device=config.device.id,
         boot_id=boot_id,
         version=__version__,
-        clock=clock.now,
+        clock=driver.clock.now,
         new_id=new_command_id,
         ask=driver.ask,
         status=driver.status,
         info=feeds.info,
         telemetry=feeds.telemetry,
-        recordings=recordings,
+        recordings=library,
+        live=picture,
+        album=library,
     )
     doors = Doors(house, access, own_names(config.web, config.device.id), frozenset(config.web.cors_origins))
     feed = Feed({"status": feeds.status, "telemetry": feeds.telemetry, "event": feeds.event, "result": feeds.result})

@@ -25,6 +25,8 @@ from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
 from edge_agent.app.outlet import Feeds, Outlet
+from edge_agent.app.picture import NAME as CHOSEN_PICTURE
+from edge_agent.app.picture import ChosenPicture, chosen_before
 from edge_agent.app.previews import Previews
 from edge_agent.app.recording import Studio
 from edge_agent.app.runs import Found, Runs, find_runs
@@ -143,6 +145,7 @@ class House:
         self._driver.status.subscribe(self._screens.status)
         self._driver.status.subscribe(self._outlet.status)
         self._driver.post(ev.CamerasFound(dict(self._cameras.missing)))
+        await self._restore_picture()
         await self._upkeep.first_look()
         runs.take_over(found)  # before the core hears of them: it may want some stopped at once
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
@@ -176,6 +179,12 @@ class House:
         agent = Agent(settings, replace(state, session=None), known)
         return Driver(agent, self._clock), state.session, answered
 
+    async def _restore_picture(self) -> None:
+        path = self._config.device.state_dir / CHOSEN_PICTURE
+        chosen = await self._state.run(chosen_before, path, self._config.live_profile())
+        self._picture = ChosenPicture(chosen, path, self._state, self._screens.show)
+        self._screens.show(chosen)
+
     async def _scan(self) -> None:
         scanned = await self._footage.run(self._archive.reconcile)
         log.info("archive scanned segments=%d entered=%d gone=%d", scanned.segments, scanned.entered, scanned.gone)
@@ -187,9 +196,9 @@ class House:
             self._access,
             self._boot_id,
             self._driver,
-            self._clock,
             self._feeds,
             self._library,
+            self._picture,
             self._screens,
         )
         try:

@@ -14,17 +14,18 @@ from edge_agent.app.disk import Disk
 from edge_agent.app.recording import OpenFootage
 from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code
+from edge_agent.storage.album import newest_snapshots
 from edge_agent.storage.archive import Archive, Deleted
 from edge_agent.storage.errors import StorageError
 from edge_agent.storage.index import Filter, Page
-from edge_agent.web.ports import Wanted
+from edge_agent.web.ports import Picture, Wanted
 
 CHUNK_BYTES = 256 * 1024
 THUMBNAILS_AT_ONCE = 2
 
 
 class Library:
-    """Implements the web room's `Recordings`. Every method is safe to cancel."""
+    """Implements the web room's `Recordings` and `Album`. Every method is safe to cancel."""
 
     def __init__(
         self,
@@ -61,6 +62,13 @@ class Library:
         if descriptor is None:
             return Refusal(Code.NOT_FOUND, f"there is no recording {path[:120]!r}")
         return descriptor
+
+    async def snapshots(self, limit: int) -> Sequence[Picture] | Refusal:
+        try:
+            found = await self._disk.run(newest_snapshots, self._root, limit)
+        except StorageError as error:
+            return Refusal(Code.INTERNAL, str(error))
+        return [Picture(one.path, one.camera, one.taken_at, one.size_bytes) for one in found]
 
     async def delete(self, path: str) -> Refusal | None:
         try:

@@ -25,7 +25,6 @@ class Screens:
         self.videos: dict[str, Video] = {}
         self.ports: dict[str, int] = {}
         self.seats = Seats(config.live.max_viewers)
-        self.profile = config.live_profile()
         self._tappings: dict[str, Tapping] = {}
         self._post = post
         taps = Taps(self.ports, clock, self.publish, self._relay)
@@ -57,7 +56,6 @@ class Screens:
 
     def show(self, profile: Profile) -> None:
         """Change the picture of live view for all cameras; nobody is disconnected."""
-        self.profile = profile
         for tapping in self._tappings.values():
             tapping.profile(profile)
         self._post(ev.LiveProfileChosen(profile))

@@ -93,6 +93,13 @@ def snapshot_path(camera: str, at: datetime, serial: int = 0) -> PurePosixPath:
     return PurePosixPath("snapshots", camera, f"blackbox_{camera}_{_stamp(at)}{_suffix(serial)}.jpg")
 
 
+def parse_snapshot_path(path: str) -> tuple[str, datetime] | None:
+    """The camera and the instant in a snapshot's path; None for anything else."""
+    match = _SNAPSHOT.fullmatch(path)
+    at = _instant(match["stamp"]) if match else None
+    return None if match is None or at is None else (match["camera"], at)
+
+
 def clip_path(camera: str, start: datetime, end: datetime, serial: int = 0) -> PurePosixPath:
     """Where a clip is stored: `clips/blackbox_cam0_20261123T091500Z_20261123T092000Z.mp4`."""
     return PurePosixPath("clips", f"blackbox_{camera}_{_stamp(start)}_{_stamp(end)}{_suffix(serial)}.mp4")

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_agent.core.model import ProcessIdentity
 
@@ -64,6 +65,14 @@ class Ladder:
     sigint_s: float = 8.0
     sigterm_s: float = 2.0
     sigkill_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A living process and its command line."""
+
+    identity: ProcessIdentity
+    argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,18 +224,42 @@ def adopt(identity: ProcessIdentity, boot_id: str) -> CameraProcess | None:
         return None
     # The descriptor comes first: what /proc says then is of this process, or of a later one with another tick.
     try:
-        state, ticks = _stat(identity.pid)
+        facts = _stat(identity.pid)
     except ProcessLookupError:
         os.close(pidfd)
         return None
     except OSError:
         os.close(pidfd)
         raise
-    if ticks != identity.start_ticks or state in "ZX":
+    if facts.start_ticks != identity.start_ticks or facts.state in "ZX":
         os.close(pidfd)
         return None
     log.info("camera program adopted pid=%d", identity.pid)
     return CameraProcess(identity, pidfd, adopted=True)
+
+
+def find_by_argument(text: str, boot_id: str) -> list[Running]:
+    """The living processes that lead a session, as those of `spawn` do, and have `text` in an argument.
+
+    For a program of which nothing is known but what it was told: its agent died before it could note the pid. `boot_id`
+    is that of today. Processes of other users may be invisible. Blocking: reads two files per process of the machine.
+    """
+    wanted = os.fsencode(text)
+    found: list[Running] = []
+    for place in Path("/proc").iterdir():
+        if not place.name.isdigit() or int(place.name) == os.getpid():
+            continue
+        try:
+            words = (place / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            if not any(wanted in word for word in words):
+                continue
+            facts = _stat(int(place.name))
+        except OSError:
+            continue
+        if facts.session == int(place.name) and facts.state not in "ZX":
+            identity = ProcessIdentity(int(place.name), facts.start_ticks, boot_id)
+            found.append(Running(identity, tuple(os.fsdecode(word) for word in words)))
+    return found
 
 
 def read_boot_id(path: Path = BOOT_ID_PATH) -> str:
@@ -236,17 +269,20 @@ def read_boot_id(path: Path = BOOT_ID_PATH) -> str:
 
 def start_ticks(pid: int) -> int:
     """When process `pid` started, in clock ticks since the boot. Raises ProcessLookupError."""
-    return _stat(pid)[1]
+    return _stat(pid).start_ticks
 
 
 def stderr_tail(path: Path, limit_lines: int = 50) -> list[str]:
-    """The last lines of a program's stderr, oldest first, from its last 64 KiB at most; empty when there are none."""
+    """The last lines of a program's stderr, oldest first, from its last 64 KiB at most.
+
+    Empty when there are none, and when the disk does not give them.
+    """
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - STDERR_CHUNK_BYTES))
             text = file.read(STDERR_CHUNK_BYTES).decode(errors="replace")
-    except FileNotFoundError:
+    except OSError:
         return []
     return text.splitlines()[-limit_lines:]
 
@@ -263,11 +299,17 @@ def _hold(child: subprocess.Popen[bytes], boot_id: str) -> CameraProcess:
     return CameraProcess(ProcessIdentity(child.pid, ticks, boot_id), pidfd, adopted=False)
 
 
-def _stat(pid: int) -> tuple[str, int]:
-    """State letter and start tick, fields 3 and 22 of /proc/{pid}/stat. Field 2, the name, may hold blanks and ')'."""
+class _Stat(NamedTuple):
+    state: str
+    session: int
+    start_ticks: int
+
+
+def _stat(pid: int) -> _Stat:
+    """Fields 3, 6 and 22 of /proc/{pid}/stat. Field 2, the name, may hold blanks and ')'."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH), f"pid {pid}") from None
     fields = text[text.rindex(")") + 2 :].split()
-    return fields[0], int(fields[19])
+    return _Stat(fields[0], int(fields[3]), int(fields[19]))

@@ -21,12 +21,15 @@ class Synced:
 
     `verified_s` counts seconds of footage since the run's first frame that are synced and playable, across segments; it
     never shrinks. `sync_ms` is what the slowest fdatasync took, 0 when there was nothing to sync. `whole_bytes` is the
-    playable length of the newest segment.
+    playable length of the newest segment. `frames` have been seen in whole fragments so far, which last `media_s` by
+    their own time stamps.
     """
 
     verified_s: float
     sync_ms: float
     whole_bytes: int = 0
+    frames: int = 0
+    media_s: float = 0.0
 
 
 class Spooled(Protocol):
@@ -44,12 +47,16 @@ class Spooled(Protocol):
 
 @dataclass(slots=True)
 class _Watched:
-    """A segment file under our own descriptor. It stays open: a write error is told once to each open descriptor."""
+    """A segment file under our own descriptor. It stays open: a write error is told once to each open descriptor.
+
+    Because it is told but once, a `suspect` file, whose sync has failed, never counts as verified again.
+    """
 
     descriptor: int
     offset_s: float
     found: Walk
     synced_bytes: int = -1
+    suspect: bool = False
 
 
 class OpenSegments:
@@ -60,6 +67,8 @@ class OpenSegments:
         self._watched: dict[int, _Watched] = {}
         self._verified_s = 0.0
         self._newest = -1
+        self._frames = 0
+        self._media_s = 0.0
 
     def sync(self, segments: Sequence[Spooled], first_frame: Now | None, last_look: Now | None) -> Synced:
         """Sync every segment from the newest of the last sync on, oldest first, and walk what was synced.
@@ -80,8 +89,14 @@ class OpenSegments:
             self._verify(watched, first_frame, last_look)
             self._newest = segment.index
         for index in [index for index in self._watched if index < self._newest]:
-            os.close(self._watched.pop(index).descriptor)
-        return Synced(self._verified_s, slowest_ms, whole_bytes)
+            done = self._watched.pop(index)
+            os.close(done.descriptor)
+            self._frames += done.found.samples
+            self._media_s += done.found.duration_s
+        found = [watched.found for watched in self._watched.values()]
+        frames = self._frames + sum(one.samples for one in found)
+        media_s = self._media_s + sum(one.duration_s for one in found)
+        return Synced(self._verified_s, slowest_ms, whole_bytes, frames, media_s)
 
     def close(self) -> None:
         """Close all descriptors."""
@@ -103,7 +118,7 @@ class OpenSegments:
         return watched
 
     def _verify(self, watched: _Watched, first_frame: Now | None, last_look: Now | None) -> None:
-        if not watched.found.playable:
+        if watched.suspect or not watched.found.playable:
             return
         until_s = watched.offset_s + watched.found.duration_s
         looked_s = _since(first_frame, last_look)
@@ -117,7 +132,11 @@ def _sync(watched: _Watched) -> float:
     size = os.fstat(watched.descriptor).st_size
     if size == watched.synced_bytes:
         return 0.0
-    took_ms = sync_data(watched.descriptor)
+    try:
+        took_ms = sync_data(watched.descriptor)
+    except OSError:
+        watched.suspect = True
+        raise
     watched.synced_bytes = size
     watched.found = walk(reader_of(watched.descriptor), size, watched.found)
     return took_ms

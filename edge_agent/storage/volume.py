@@ -6,6 +6,7 @@ folder, and recording would fill the root disk. Nothing here raises for what a d
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from edge_agent.core.retention import VolumeState
 from edge_agent.storage.durable import make_folder, sync_data, write_all, write_durably
-from edge_agent.storage.errors import Trouble, trouble_of
+from edge_agent.storage.errors import StorageError, Trouble, trouble_of
 from edge_agent.storage.tree import opened
 
 MARKER_NAME = ".edge-agent-volume"
@@ -90,6 +91,12 @@ class Volume:
                 health, trouble=trouble_of(error), message=f"{path} cannot be written: {error.strerror or error}"
             )
         return replace(health, sync_ms=sync_ms)
+
+    def demand(self) -> None:
+        """Raise `StorageError` unless the right volume is there: for whoever is about to make folders on it."""
+        health = self.check()
+        if health.trouble in (Trouble.VOLUME_MISSING, Trouble.OTHER_VOLUME):
+            raise StorageError("use", self._root, OSError(errno.ENOENT, health.message))
 
     def adopt(self) -> Health:
         """Take whatever volume is mounted at the root for the right one from now on, and check it."""

@@ -25,6 +25,7 @@ from edge_agent.rpicam.process import (
     SpawnFailed,
     StopFailed,
     adopt,
+    find_by_argument,
     read_boot_id,
     spawn,
     start_ticks,
@@ -404,3 +405,34 @@ def test_the_tail_of_stderr_is_bounded(tmp_path: Path) -> None:
     assert tail == [f"line {n} \N{REPLACEMENT CHARACTER}" for n in range(99_997, 100_000)]
     path.write_bytes(b"x" * 1_000_000)
     assert len(stderr_tail(path)[0]) == 64 * 1024
+
+
+def test_a_program_is_found_by_what_it_was_told(tmp_path: Path) -> None:
+    marker = f"{tmp_path}/20261123T091500Z-000001-cam0"
+    process = spawn(
+        [sys.executable, "-c", "import sys; sys.stdin.read(); import signal; signal.pause()", f"tee|{marker}/%06d.mp4"],
+        env=dict(os.environ),
+        stdout=None,
+        stderr_path=tmp_path / "stderr.log",
+        boot_id="today",
+    )
+    try:
+        (found,) = find_by_argument(f"{marker}/%06d.mp4", "today")
+        assert found.identity == process.identity
+        assert found.argv[-1] == f"tee|{marker}/%06d.mp4"
+        assert find_by_argument(f"{marker}/%06d.mp5", "today") == []
+    finally:
+        os.killpg(process.identity.pid, signal.SIGKILL)
+        process.release()
+        os.waitpid(process.identity.pid, 0)
+    assert find_by_argument(marker, "today") == []
+
+
+def test_one_that_leads_no_session_is_nobody_we_started(tmp_path: Path) -> None:
+    marker = f"{tmp_path}/20261123T091500Z-000001-cam0"
+    viewer = subprocess.Popen([sys.executable, "-c", "input()", marker], stdin=subprocess.PIPE)
+    try:
+        assert find_by_argument(marker, "today") == []
+    finally:
+        viewer.kill()
+        viewer.communicate()

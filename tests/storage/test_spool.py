@@ -226,6 +226,19 @@ def test_footage_counts_as_verified_across_segments(run: SpoolRun) -> None:
     run.close()
 
 
+def test_frames_are_counted_in_whole_fragments_across_segments(run: SpoolRun) -> None:
+    write(run, 0, segment(4)[:-1])
+    run.look(now(4))
+    assert (run.sync_open().frames, run.sync_open().media_s) == (90, 3.0)
+    write(run, 0, segment(4))
+    for index in (1, 2):
+        write(run, index, segment(2))
+        run.look(now(4 + 2 * index))
+        synced = run.sync_open()
+        assert (synced.frames, synced.media_s) == (120 + 60 * index, 4.0 + 2.0 * index)
+    run.close()
+
+
 def test_a_stream_stretched_by_a_clock_step_is_not_verified_beyond_now(run: SpoolRun) -> None:
     write(run, 0, segment(1) + fragment(3600 * 30_000, [50] * 30))
     run.look(now(3))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.storage.errors import Trouble
+from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.volume import MARKER_NAME, Room, Volume, judged
 
 ROOT = Path(__file__).parents[2]
@@ -181,3 +181,12 @@ def test_a_disk_that_turned_read_only_is_told_as_such(tmp_path: Path) -> None:
         "commit stored",
         "create made",
     ]
+
+
+def test_the_right_volume_is_demanded_before_folders_are_made_on_it(volume: Volume, root: Path) -> None:
+    volume.check()
+    volume.demand()
+    (root / MARKER_NAME).unlink()
+    with pytest.raises(StorageError, match="not mounted") as caught:
+        volume.demand()
+    assert caught.value.trouble is Trouble.VOLUME_MISSING

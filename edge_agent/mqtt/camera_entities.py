@@ -9,7 +9,6 @@ from edge_agent.core.model import Camera, CameraState
 from edge_agent.mqtt.component import (
     DIAGNOSTIC,
     MBPS,
-    RARELY,
     Component,
     Device,
     attributes,
@@ -26,7 +25,8 @@ from edge_agent.mqtt.topics import CameraKind, DeviceKind
 def camera_components(device: Device, camera: Camera) -> dict[str, Component]:
     """One camera's components.
 
-    What tells of trouble depends on the agent alone; pictures and figures are unavailable while the camera is.
+    What tells of trouble depends on the agent alone; pictures and figures are unavailable while the camera is. None is
+    disabled by default: a disabled entity does not go with its camera, only with the whole device.
     """
     both = [
         {"topic": device.topic(DeviceKind.AVAILABILITY)},
@@ -80,14 +80,6 @@ def _camera_state(device: Device, camera: str, title: str) -> dict[str, Componen
         f"{camera}_segment": sensor(
             status, f"{title} segment", text(of_camera(camera, "segment")), icon="mdi:filmstrip", **DIAGNOSTIC
         ),
-        f"{camera}_verified": sensor(
-            status,
-            f"{title} verified until",
-            text(of_camera(camera, "verified_until")),
-            device_class="timestamp",
-            **DIAGNOSTIC,
-            **RARELY,
-        ),
     }
 
 
@@ -99,8 +91,7 @@ def _camera_figures(device: Device, camera: str, title: str) -> dict[str, Compon
     return {
         "fps": shown("frame rate", "fps", 1, 1, fps),
         "bitrate": shown("bit rate", "bitrate_bps", 1e6, 2, MBPS),
-        "viewers": shown("viewers", "viewers", 1, 0, RARELY, icon="mdi:account-eye"),
-        "dropped": shown("dropped frames", "dropped_frames", 1, 0, RARELY, icon="mdi:image-broken-variant"),
+        "viewers": shown("viewers", "viewers", 1, 0, icon="mdi:account-eye"),
     }
 
 

@@ -17,8 +17,9 @@ from edge_agent.mqtt.topics import DeviceKind
 from edge_agent.wire import encode
 
 MANUFACTURER = "edge_agent"
-SETTLE_S = 1.0
-"""Between two messages on the same topic: Home Assistant sets a component up before it can take it away."""
+SETTLE_S = 2.0
+"""Between two messages on the same topic. Home Assistant sets a component up before it can take it away, and drops what
+comes for all the others while one is not ready yet (discovery.py of its mqtt integration, 2025.4)."""
 
 
 @dataclass(frozen=True, slots=True)

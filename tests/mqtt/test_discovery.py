@@ -98,6 +98,7 @@ UNITS = {
 }
 WITHOUT_UNIT = {"enum", "timestamp"}
 TICKING = ("at", "uptime_s", "verified_until", "fps", "segment", "restarts", "free_bytes")
+OF_CAMERA = re.compile("cam[01]_")
 COMMANDED = {"switch", "button", "select", "number"}
 
 
@@ -214,6 +215,13 @@ def ticks_in_attributes(document: Document) -> Iterator[str]:
             yield f"{key} has ticking attributes, or none that are JSON"
 
 
+def stays_after_its_camera(document: Document) -> Iterator[str]:
+    """Home Assistant forgets which message a disabled entity came from, and takes it away with the device only."""
+    for key, component in entities(document):
+        if OF_CAMERA.match(key) and not component.get("enabled_by_default", True):
+            yield f"{key} is disabled and would stay when its camera goes"
+
+
 def speaks_to_nobody(document: Document) -> Iterator[str]:
     base, device, _ = document["availability"][0]["topic"].rsplit("/", 2)
     tree = TopicTree(base)
@@ -240,6 +248,7 @@ RULES: tuple[Rule, ...] = (
     has_a_bad_class,
     grows_stale_or_does_not,
     ticks_in_attributes,
+    stays_after_its_camera,
     speaks_to_nobody,
 )
 
@@ -334,6 +343,7 @@ def test_the_document_keeps_every_rule() -> None:
         (grows_stale_or_does_not, "components.state.expire_after=90"),
         (ticks_in_attributes, "components.state.json_attributes_template"),
         (ticks_in_attributes, """components.state.json_attributes_template="{{ {'a': value_json.at} | tojson }}\""""),
+        (stays_after_its_camera, "components.cam0_fps.enabled_by_default=false"),
         (speaks_to_nobody, 'components.mode.command_topic="blackbox/van-7/cmd/select"'),
         (speaks_to_nobody, 'components.mode.command_topic="blackbox/van-8/cmd/mode"'),
         (speaks_to_nobody, 'components.cpu.state_topic="blackbox/van-7/+"'),
@@ -381,7 +391,7 @@ def test_no_key_of_the_device_ends_like_a_cameras() -> None:
         key.removeprefix("x") for key in announced(discovery_document(replace(VAN, cameras=(Camera("x", 0, "x"),))))
     }
     of_camera = {kind for kind in kinds if kind.startswith("_")}
-    assert len(of_camera) == 11
+    assert len(of_camera) == 9
     assert [key for key in without if any(key.endswith(kind) for kind in of_camera)] == []
 
 

@@ -11,4 +11,8 @@
   }
   if (look === "light" || look === "dark") root.dataset.look = look;
   root.lang = lang === "ko" || lang === "en" ? lang : (navigator.language || "en").startsWith("ko") ? "ko" : "en";
+  const words = document.createElement("link");
+  words.rel = "modulepreload";
+  words.href = `/static/words-${root.lang}.js`;
+  document.head.append(words);
 })();

@@ -1,19 +1,15 @@
 // Words, numbers and times in the visitor's language.
 
-import en from "./words-en.js";
-import ko from "./words-ko.js";
-
 export const lang = document.documentElement.lang === "ko" ? "ko" : "en";
-const words = { en, ko }[lang];
+const { default: words } = await import(`./words-${lang}.js`);
 
-/** The words for `key`, with {names} filled in. Falls back to English, then to the key. */
+/** The words for `key`, with {names} filled in. */
 export function t(key, values = {}) {
-  const found = words[key] ?? en[key] ?? key;
-  return found.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
 /** Whether there are words for `key`. */
-export const has = (key) => key in en;
+export const has = (key) => key in words;
 
 /** Fill in every element with `data-t`. */
 export function translate(root) {

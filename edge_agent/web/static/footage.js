@@ -1,0 +1,141 @@
+// What was recorded on a day, camera by camera: segments, the takes that they make up, and the gaps with their reasons.
+// Instants are milliseconds since 1970 by the device's clock.
+
+import { read } from "./api.js";
+import { get } from "./state.js";
+import { eventWords } from "./events.js";
+import { has, t } from "./words.js";
+
+const PAGE = 1000;
+const JOINED_MS = 1_500; // segments that follow within this belong together
+const RESTART_MS = 20_000; // a pause that is no longer is a restart, not a stop
+
+function segmentOf(one) {
+  const start = Date.parse(one.started_at);
+  return {
+    path: one.path,
+    url: one.url,
+    thumbnail: one.thumbnail_url,
+    camera: one.camera,
+    mode: one.mode,
+    run: one.run_id,
+    start,
+    end: start + one.duration_s * 1000,
+    size: one.size_bytes,
+    width: one.width,
+    height: one.height,
+    label: one.label,
+    locked: one.locked,
+    lockLabel: one.lock_label,
+  };
+}
+
+const iso = (ms) => new Date(ms).toISOString();
+
+/** The newest instant before `ms` that there is footage of, or null. */
+export async function newestBefore(ms) {
+  const query = new URLSearchParams({ limit: 1 });
+  if (ms !== null) query.set("to", iso(ms));
+  const { recordings } = await read(`/api/recordings?${query}`);
+  return recordings.length ? segmentOf(recordings[0]).start : null;
+}
+
+/** The footage of a window, which grows while it is read; `told(count)` after each page. */
+export class Footage {
+  segments = new Map(); // path: segment
+
+  constructor(start, end) {
+    this.start = start;
+    this.end = end;
+  }
+
+  async read(signal, told = () => {}, from = this.start) {
+    let cursor = null;
+    do {
+      const query = new URLSearchParams({ from: iso(from), to: iso(this.end), limit: PAGE });
+      if (cursor) query.set("cursor", cursor);
+      const page = await read(`/api/recordings?${query}`, signal);
+      for (const one of page.recordings) this.segments.set(one.path, segmentOf(one));
+      cursor = page.next_cursor;
+      told(this.segments.size);
+    } while (cursor);
+  }
+
+  /** Segments of each camera, oldest first; cameras in the device's order. */
+  get tracks() {
+    const tracks = new Map(Object.keys(get("status")?.cameras ?? {}).map((camera) => [camera, []]));
+    for (const one of this.segments.values()) {
+      if (!tracks.has(one.camera)) tracks.set(one.camera, []);
+      tracks.get(one.camera).push(one);
+    }
+    for (const track of tracks.values()) track.sort((a, b) => a.start - b.start);
+    return tracks;
+  }
+
+  /** Recordings as a person remembers them: what follows without a pause in one mode, on all cameras together. */
+  get takes() {
+    const takes = [];
+    for (const one of [...this.segments.values()].sort((a, b) => a.start - b.start)) {
+      const last = takes[takes.length - 1];
+      const goesOn = last && one.start <= last.end + JOINED_MS && one.mode === last.mode && one.label === last.label;
+      if (goesOn) {
+        last.segments.push(one);
+        last.end = Math.max(last.end, one.end);
+      } else {
+        takes.push({ start: one.start, end: one.end, mode: one.mode, label: one.label, segments: [one] });
+      }
+    }
+    return takes;
+  }
+}
+
+/** Where each camera has nothing between two segments, and why, as far as that can be known. */
+export function gapsOf(tracks) {
+  const gaps = [];
+  for (const [camera, track] of tracks) {
+    for (let place = 1; place < track.length; place += 1) {
+      const [before, after] = [track[place - 1], track[place]];
+      if (after.start - before.end > JOINED_MS) {
+        const gap = { camera, start: before.end, end: after.start };
+        gaps.push({ ...gap, ...reasonOf(gap, before, after, tracks) });
+      }
+    }
+  }
+  return gaps;
+}
+
+function reasonOf(gap, before, after, tracks) {
+  const told = toldOf(gap);
+  if (told) return told;
+  if (before.run === after.run) return { kind: "missing", words: t("gap.missing") };
+  const middle = (gap.start + gap.end) / 2;
+  const others = [...tracks.entries()].filter(([camera]) => camera !== gap.camera).flatMap(([, track]) => track);
+  const other = others.find((one) => one.start <= middle && one.end >= middle);
+  if (other) {
+    const cameras = get("info")?.modes.find((mode) => mode.name === other.mode)?.cameras ?? [gap.camera];
+    return cameras.includes(gap.camera)
+      ? { kind: "fault", words: t("gap.fault") }
+      : { kind: "stopped", words: t("gap.mode", { mode: other.mode }) };
+  }
+  if (gap.end - gap.start < RESTART_MS) {
+    return before.mode === after.mode
+      ? { kind: "restart", words: t("gap.restart") }
+      : { kind: "stopped", words: t("gap.switch", { mode: after.mode }) };
+  }
+  return { kind: "stopped", words: t("gap.stopped") };
+}
+
+/** What the agent itself said about it, where this page knows. */
+function toldOf(gap) {
+  for (const event of get("events")) {
+    const at = Date.parse(event.at);
+    if (event.event_type === "camera_fault" && event.camera === gap.camera && at >= gap.start - 2_000 && at <= gap.end) {
+      return { kind: "fault", words: eventWords(event) };
+    }
+    const near = at >= gap.start - 5_000 && at <= Math.min(gap.end, gap.start + 15_000);
+    if (event.event_type === "recording_stopped" && near && has(`reason.${event.reason}`)) {
+      return { kind: "stopped", words: eventWords(event) };
+    }
+  }
+  return null;
+}

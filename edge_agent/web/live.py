@@ -184,11 +184,11 @@ class LiveView:
         return Frame(jpeg, captured.wall, captured.mono_s, self._sequence)
 
     def _show(self, frame: Frame) -> None:
+        # First give the last one's file back: its pages are still in the cache, and taken first by the new one.
+        if self.newest is not None:
+            self.newest.release()
         many = len(self.audience) * len(frame.jpeg) >= SENDFILE_FROM_BYTES
-        part = Part(frame, self._files if many else None)
-        before, self.newest = self.newest, part
-        if before is not None:
-            before.release()
+        part = self.newest = Part(frame, self._files if many else None)
         self.audience.offer(part, frame.captured_mono_s)
 
     def _need(self) -> None:

@@ -31,15 +31,12 @@ class Problems:
     def tell_camera(self, recorder: Recorder, now: Now) -> None:
         """Bring a camera's entries in line with its recorder: kept while it retries, gone when it runs or is let go."""
         self.set(LOW_FRAME_RATE, recorder.camera, recorder.slow, now)
+        subject = f"run of {recorder.camera}"  # of the camera itself is what `--list-cameras` says
         waiting = recorder.state in (CameraState.BACKOFF, CameraState.FATAL) and recorder.cause is not None
         code = str(recorder.cause) if waiting else ""
         settled = waiting or recorder.error is None or recorder.state is CameraState.STOPPED
-        stale = [
-            known
-            for known, subject in self._known
-            if settled and subject == recorder.camera and known not in (code, "camera_missing", LOW_FRAME_RATE)
-        ]
+        stale = [known for known, about in self._known if settled and about == subject and known != code]
         for known in stale:
-            self.set(known, recorder.camera, None, now)
+            self.set(known, subject, None, now)
         if waiting:
-            self.set(code, recorder.camera, f"{recorder.camera}: {recorder.error}", now)
+            self.set(code, subject, f"{recorder.camera}: {recorder.error}", now)

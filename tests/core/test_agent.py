@@ -424,3 +424,14 @@ def test_quick_ends_although_one_camera_never_delivers() -> None:
     world.wait(40)
     assert world.final("a").code is Code.PARTIAL
     assert world.agent.snapshot().state is DeviceState.IDLE
+
+
+def test_a_camera_that_was_missing_for_a_while_is_no_problem_any_more() -> None:
+    world = _recording()
+    world.broken["cam1"] = ev.Cause.CAMERA_MISSING
+    world.kill("cam1")
+    world.wait(5)
+    assert {problem.code for problem in world.agent.snapshot().problems} == {"camera_missing"}
+    world.broken.clear()
+    world.wait(30)
+    assert world.agent.snapshot().problems == ()

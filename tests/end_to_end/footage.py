@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import av
@@ -78,12 +79,15 @@ def frame_numbers(path: Path) -> list[int | None]:
     return numbers
 
 
+def stored_runs(agent: RunningAgent, camera: str) -> list[list[Path]]:
+    """The stored segments of a camera in order, one list for each life of its recorder."""
+    told = sorted(((metadata(path), path) for path in agent.stored(camera)), key=lambda one: _order(one[0]))
+    return [[path for _, path in life] for _, life in groupby(told, key=lambda one: one[0].run_id)]
+
+
 def runs(agent: RunningAgent, camera: str) -> list[list[int | None]]:
     """All frame numbers that are stored of a camera: one list for each life of its recorder, in order."""
-    found: dict[str, list[int | None]] = {}
-    for said, path in _ordered(agent, camera):
-        found.setdefault(said.run_id, []).extend(frame_numbers(path))
-    return list(found.values())
+    return [[number for path in paths for number in frame_numbers(path)] for paths in stored_runs(agent, camera)]
 
 
 def assert_gapless(agent: RunningAgent, camera: str) -> list[int]:
@@ -97,9 +101,8 @@ def assert_gapless(agent: RunningAgent, camera: str) -> list[int]:
     return [len(numbers) for numbers in found]
 
 
-def _ordered(agent: RunningAgent, camera: str) -> list[tuple[Metadata, Path]]:
-    told = [(metadata(path), path) for path in agent.stored(camera)]
-    return sorted(told, key=lambda one: (one[0].sequence, one[0].index))
+def _order(said: Metadata) -> tuple[int, int]:
+    return said.sequence, said.index
 
 
 def _trouble(numbers: list[int | None]) -> str:

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from edge_agent.core import events as ev
+from edge_agent.core.commands import (
+    Announce,
+    Clip,
+    Command,
+    Restart,
+    SelectDuration,
+    SelectMode,
+    Snapshot,
+    Start,
+    Stop,
+    StopStream,
+    Stream,
+    Verb,
+)
+from edge_agent.core.effects import Announce as AnnounceEffect
+from edge_agent.core.ledger import REMEMBERED, interrupted
+from edge_agent.core.model import Code, DeviceState, EventType, ResultStatus, RunRecord, Segment, is_label
+from tests.fakes.world import EPOCH, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def _recording(mode: str = "dual-640") -> World:
+    world = World()
+    world.command(Start(mode=mode), "start")
+    world.play()
+    return world
+
+
+def _code(world: World, command_id: str) -> Code:
+    return world.final(command_id).code
+
+
+def test_a_command_that_is_too_old_is_refused_as_expired(world: World) -> None:
+    command = Command("a", Verb.START, Start(), world.now, expires_at=EPOCH - timedelta(seconds=30))
+    world.post(ev.CommandReceived(command))
+    assert (world.final("a").status, _code(world, "a")) == (ResultStatus.REJECTED, Code.EXPIRED)
+    assert "30 s ago" in world.final("a").message
+    assert world.reported(EventType.COMMAND_REFUSED)[0].fields["code"] is Code.EXPIRED
+
+
+@pytest.mark.parametrize("ahead_s", [-60, 25 * 3600])
+def test_a_common_start_instant_out_of_reach_is_refused(world: World, ahead_s: int) -> None:
+    world.command(Start(), "a", at=EPOCH + timedelta(seconds=ahead_s))
+    assert _code(world, "a") is Code.OUT_OF_RANGE
+    assert world.alive == {}
+
+
+def test_a_common_start_instant_just_past_is_obeyed_at_once(world: World) -> None:
+    world.command(Start(mode="cam0-640"), "a", at=EPOCH - timedelta(seconds=2))
+    assert set(world.alive) == {"cam0"}
+
+
+def test_a_command_without_a_body_is_malformed(world: World) -> None:
+    world.post(ev.CommandReceived(Command("a", Verb.START, None, world.now)))
+    assert _code(world, "a") is Code.MALFORMED
+
+
+def test_announce_and_restart_answer_and_then_happen(world: World) -> None:
+    effects = world.agent.handle(ev.CommandReceived(Command("a", Verb.ANNOUNCE, Announce(), world.now)), world.now)
+    assert AnnounceEffect() in effects
+    world.command(Restart(), "b", Verb.RESTART)
+    assert (world.restarts, _code(world, "b")) == (1, Code.OK)
+
+
+def test_a_start_on_a_full_disk_is_refused_with_what_the_disk_says(world: World) -> None:
+    world.post(ev.StorageChanged("disk_full", "delete or unlock something"))
+    world.command(Start(), "a")
+    assert (_code(world, "a"), world.final("a").message) == (Code.DISK_FULL, "delete or unlock something")
+    world.command(Stream(), "b", Verb.STREAM)
+    world.play()
+    assert _code(world, "b") is Code.OK
+
+
+def test_a_disk_that_fills_while_starting_fails_the_start_by_name(world: World) -> None:
+    world.command(Start(), "a")
+    world.post(ev.StorageChanged("read_only", "remount it"))
+    assert (world.final("a").status, _code(world, "a")) == (ResultStatus.FAILED, Code.READ_ONLY)
+    world.play()
+    world.play()
+    assert world.agent.snapshot().state is DeviceState.IDLE
+
+
+def test_selecting_an_unknown_mode_names_the_known_ones(world: World) -> None:
+    world.command(SelectMode("dual-8k"), "a", Verb.MODE)
+    assert _code(world, "a") is Code.UNKNOWN_MODE
+    assert "dual-640" in world.final("a").message
+
+
+def test_a_recording_cannot_become_live_view_or_a_mode_of_a_missing_camera() -> None:
+    world = _recording("cam0-640")
+    world.command(SelectMode("stream"), "a", Verb.MODE)
+    world.post(ev.CamerasFound({"cam1": "its cable is loose"}))
+    world.command(SelectMode("cam1-640"), "b", Verb.MODE)
+    assert (_code(world, "a"), _code(world, "b")) == (Code.ALREADY_RECORDING, Code.CAMERA_MISSING)
+    assert world.agent.snapshot().mode == "cam0-640"
+
+
+def test_a_duration_out_of_range_is_refused_and_changes_nothing(world: World) -> None:
+    world.command(SelectDuration(8 * 24 * 3600.0), "a", Verb.DURATION)
+    assert _code(world, "a") is Code.OUT_OF_RANGE
+    assert world.agent.snapshot().duration_s == 0
+
+
+def test_a_snapshot_of_an_unknown_camera_names_the_known_ones(world: World) -> None:
+    world.command(Snapshot("cam7"), "a", Verb.SNAPSHOT)
+    world.command(Clip("cam7", EPOCH, EPOCH), "b", Verb.CLIP)
+    assert {_code(world, "a"), _code(world, "b")} == {Code.UNKNOWN_CAMERA}
+    assert world.jobs == []
+
+
+def test_stream_off_ends_live_view_and_needs_none(world: World) -> None:
+    world.command(Stream(), "on", Verb.STREAM)
+    world.play()
+    world.command(StopStream(), "off", Verb.STREAM)
+    world.wait(2)
+    world.command(StopStream(), "again", Verb.STREAM)
+    assert {_code(world, name) for name in ("off", "again")} == {Code.OK}
+    assert world.alive == {}
+
+
+def test_a_stop_that_cannot_be_carried_out_in_time_says_what_hangs() -> None:
+    world = _recording("cam0-640")
+    world.command(Stop(), "a", Verb.STOP)
+    world.wait(19, playing=False)
+    assert (world.final("a").status, _code(world, "a")) == (ResultStatus.FAILED, Code.TIMEOUT)
+    assert "cam0" in world.final("a").message
+
+
+def test_something_started_while_a_stop_is_under_way_settles_the_stop() -> None:
+    world = _recording("cam0-640")
+    world.command(Stop(), "a", Verb.STOP)
+    world.command(Start(mode="cam1-640"), "b")
+    assert _code(world, "a") is Code.OK
+    world.wait(3)
+    assert _code(world, "b") is Code.OK
+
+
+def test_a_mode_goes_without_cameras_and_some_cameras_have_no_mode(world: World) -> None:
+    world.command(Start(mode="dual-640", cameras=("cam0",)), "a")
+    world.command(Start(cameras=("cam0",), resolution="1080p"), "b")
+    world.command(Start(mode="nonsense"), "c")
+    assert [_code(world, name) for name in "abc"] == [Code.MALFORMED, Code.UNKNOWN_MODE, Code.UNKNOWN_MODE]
+
+
+def test_news_of_the_current_run_shows_in_the_status_and_stale_news_does_not() -> None:
+    world = _recording("cam0-640")
+    run_id = world.alive["cam0"].run_id
+    for name in (run_id, "another"):
+        world.post(ev.SegmentOpened("cam0", name, f"{name}.mp4"))
+        world.post(ev.FootageVerified("cam0", name, EPOCH + timedelta(seconds=len(name))))
+        world.post(ev.FirstFrame("cam0", name, world.now))
+    status = world.agent.snapshot().cameras["cam0"]
+    assert (status.segment, status.verified_until) == (f"{run_id}.mp4", EPOCH + timedelta(seconds=len(run_id)))
+
+
+def test_stored_segments_clock_steps_and_problems_are_told(world: World) -> None:
+    segment = Segment("a.mp4", "cam0", "cam0-640", "r", 1, 0, EPOCH, 60.0, 5, 640, 480, None, lock_label="crash")
+    world.post(ev.SegmentStored(segment))
+    world.post(ev.ClockStepped(-3600.0))
+    world.post(ev.ProblemChanged("broker_lost", "no broker"))
+    world.post(ev.ProblemChanged("broker_lost", "still no broker"))
+    assert world.reported(EventType.SEGMENT_STORED)[0].fields["locked"] is True
+    assert world.reported(EventType.CLOCK_STEPPED)[0].fields == {"step_s": -3600.0}
+    (problem,) = world.agent.snapshot().problems
+    assert (problem.message, problem.since) == ("still no broker", EPOCH)
+    world.post(ev.ProblemChanged("broker_lost", None))
+    assert world.agent.snapshot().problems == ()
+
+
+def test_a_run_of_a_camera_that_is_configured_no_more_is_not_adopted() -> None:
+    first = _recording("cam0-640")
+    session = first.agent.session
+    assert session is not None
+    record = RunRecord(replace(first.alive["cam0"], camera="cam9"), session, ("x",), first.now)
+    later = World(first.saved)
+    later.post(ev.Booted((record,), None))
+    assert later.agent.snapshot().state is DeviceState.IDLE
+
+
+def test_bytes_alone_date_a_recording_whose_first_frame_nobody_saw() -> None:
+    world = World()
+    world.command(Start(mode="cam0-640"), "a")
+    world.post(ev.BytesSeen("cam0", world.alive["cam0"].run_id))
+    assert world.agent.snapshot().started_at == EPOCH
+
+
+def test_answers_are_remembered_up_to_a_limit_and_an_interrupted_command_fails_as_such(world: World) -> None:
+    for number in range(REMEMBERED + 1):
+        world.command(SelectDuration(1.0), f"n{number}", Verb.DURATION)
+    world.command(SelectDuration(1.0), "n0", Verb.DURATION)
+    world.command(SelectDuration(1.0), f"n{REMEMBERED}", Verb.DURATION)
+    assert [result.duplicate for result in world.finals("n0")] == [False, False]
+    assert world.finals(f"n{REMEMBERED}")[-1].duplicate
+    result = interrupted(Command("x", Verb.START, None, world.now), world.now)
+    assert (result.status, result.code, result.took_ms) == (ResultStatus.FAILED, Code.INTERRUPTED, 0)
+
+
+def test_labels_are_plain_words() -> None:
+    assert is_label("trip 12")
+    assert not is_label("a/b")

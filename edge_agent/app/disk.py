@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -12,11 +13,17 @@ from edge_agent.ports import Clock
 P = ParamSpec("P")
 T = TypeVar("T")
 
+CLOSE_PATIENCE_S = 5.0
+"""How long an agent that leaves waits for a call under way: on a dead disk it may never return."""
+
+log = logging.getLogger(__name__)
+
 
 class Disk:
     """Runs blocking storage functions in its own thread, first come, first served. `close` it at the end."""
 
     def __init__(self, name: str, clock: Clock) -> None:
+        self.name = name
         self._clock = clock
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._busy_since_mono_s: float | None = None
@@ -42,6 +49,13 @@ class Disk:
         since = self._busy_since_mono_s
         return 0.0 if since is None else self._clock.now().mono_s - since
 
-    def close(self) -> None:
-        """Wait for the calls under way and end the thread."""
-        self._executor.shutdown(wait=True)
+    def close(self, patience_s: float = CLOSE_PATIENCE_S) -> bool:
+        """Wait for the calls under way and end the thread. False when the disk did not answer in time."""
+        last = self._executor.submit(lambda: None)
+        self._executor.shutdown(wait=False)
+        try:
+            last.result(patience_s)
+        except TimeoutError:
+            log.warning("leaving without waiting for a disk that does not answer: thread=%s", self.name)
+            return False
+        return True

@@ -17,8 +17,8 @@ from dataclasses import replace
 from enum import Enum
 
 from edge_agent.app.cameras import find_cameras
-from edge_agent.app.disk import Disk
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
+from edge_agent.app.found import Found
 from edge_agent.app.front import about, web_server, welcome
 from edge_agent.app.homeassistant import announce
 from edge_agent.app.jobs import Bench, Jobs
@@ -28,10 +28,13 @@ from edge_agent.app.outlet import Feeds, Outlet
 from edge_agent.app.picture import NAME as CHOSEN_PICTURE
 from edge_agent.app.picture import ChosenPicture, chosen_before
 from edge_agent.app.previews import Previews
+from edge_agent.app.pulse import Pulse
 from edge_agent.app.recording import Studio
-from edge_agent.app.runs import Found, Runs, find_runs
+from edge_agent.app.runs import Runs
 from edge_agent.app.screens import Screens
 from edge_agent.app.showing import Stage
+from edge_agent.app.stalls import StallWatch
+from edge_agent.app.stores import Stores
 from edge_agent.app.upkeep import Care, Upkeep
 from edge_agent.app.vitals import Vitals
 from edge_agent.app.yielding import give_way
@@ -48,10 +51,7 @@ from edge_agent.host.telemetry import HostTelemetry
 from edge_agent.mqtt.gateway import Callbacks, Gateway
 from edge_agent.rpicam.argv import environment
 from edge_agent.rpicam.process import read_boot_id
-from edge_agent.storage.archive import Archive
-from edge_agent.storage.journal import CommandJournal
-from edge_agent.storage.spool import Spool
-from edge_agent.storage.state import StateFile
+from edge_agent.storage.volume import Health
 from edge_agent.web.server import WebServer, make_access
 
 FINISH_PATIENCE_S = 20.0
@@ -100,8 +100,7 @@ class House:
         self._boot_id = secrets.token_hex(4)
         self._started_at = self._clock.now().wall
         self._machine_boot = read_boot_id()
-        self._footage = Disk("footage", self._clock)
-        self._state = Disk("state", self._clock)
+        self._stores = Stores(config, self._clock)
         self._services = ServiceManager(environ)
         self._leave_asked = asyncio.Event()
         self._feeds = Feeds.empty()
@@ -109,16 +108,11 @@ class House:
         self._broker: Broker | None = None
         self._http_url: str | None = None
         self._web: WebServer | None = None
-        root, state_dir = config.recording.root, config.device.state_dir
-        self._spool = Spool(root)
-        self._archive = Archive(root, state_dir)
-        self._journal = CommandJournal(state_dir / "commands.jsonl")
-        self._state_file = StateFile(state_dir / "state.json")
 
     async def prepare(self) -> None:
         """See who may come in. Raises `TokensUnusable`, before anything was touched."""
         web, state_dir = self._config.web, self._config.device.state_dir
-        self._access, new_token = await self._state.run(make_access, web, state_dir, self._clock.now)
+        self._access, new_token = await self._stores.state.run(make_access, web, state_dir, self._clock.now)
         if new_token is not None:
             self._tell_person(f"A new access token, shown this once: {new_token}")
 
@@ -129,46 +123,53 @@ class House:
         self._catch_signals()
         config = self._config
         self._cameras = await find_cameras(self._config, environment(self._environ))
-        found = await find_runs(self._spool, self._footage, self._machine_boot)
+        health = await self._stores.first_look()
+        found = await self._stores.find_runs(self._machine_boot)
         self._driver, session, answered = await self._wake_the_core(found)
         self._screens = Screens(config, self._clock, self._driver.post)
         self._screens.ports |= found.tap_ports
         self._screens.start(tasks)
         self._outlet = self._build_outlet(tasks)
-        self._upkeep = self._build_upkeep()
+        self._upkeep = self._build_upkeep(health)
         runs = self._build_runs(tasks)
         self._library = Library(
-            self._archive, config.recording.root, self._footage, list(self._screens.views), runs.open_footage
+            self._stores.archive,
+            config.recording.root,
+            self._stores.footage,
+            list(self._screens.views),
+            runs.open_footage,
         )
-        memory = Memory(self._state_file, self._state, self._machine_boot, tasks)
+        memory = Memory(self._stores.state_file, self._stores.state, self._machine_boot, tasks)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
         self._driver.status.subscribe(self._screens.status)
         self._driver.status.subscribe(self._outlet.status)
         self._driver.post(ev.CamerasFound(dict(self._cameras.missing)))
         await self._restore_picture()
-        await self._upkeep.first_look()
+        self._upkeep.begin()
+        await runs.end_strays(found)
         runs.take_over(found)  # before the core hears of them: it may want some stopped at once
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
-        tasks.create_task(self._scan(), name="scan the archive")
+        tasks.create_task(self._stores.scan(), name="scan the archive")
         self._gateway = await self._open_doors(tasks)
         for command, result in answered:
             self._outlet.answer(command, result)
         self._open_page()
         self._tell_about()
-        await announce(config, self._gateway, self._state, self._http_url, tasks)
+        await announce(config, self._gateway, self._stores.state, self._http_url, tasks)
         self._keep_going(tasks, self._gateway)
         self._services.ready(f"recordings in {config.recording.root}")
 
     async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[tuple[Command, Result], ...]]:
         config = self._config
-        saved, damage = await self._state.run(self._state_file.load)
-        recalled = await self._state.run(self._journal.load)
+        stores = self._stores
+        saved, damage = await stores.state.run(stores.state_file.load)
+        recalled = await stores.state.run(stores.journal.load)
         state = recall(saved, config, self._machine_boot, self._clock.now())
         if damage is not None:
             log.warning("the state file was damaged and is set aside: %s", damage)
         if saved is None:
-            await self._scan()
-        newest = max(await self._footage.run(self._archive.newest_sequence), found.newest_sequence)
+            await stores.scan()
+        newest = max(await stores.newest_sequence(), found.newest_sequence)
         state = replace(state, next_sequence=max(state.next_sequence, newest + 1))
         if saved is None or damage is not None:
             state = replace(state, session=found.session or state.session)
@@ -181,13 +182,16 @@ class House:
 
     async def _restore_picture(self) -> None:
         path = self._config.device.state_dir / CHOSEN_PICTURE
-        chosen = await self._state.run(chosen_before, path, self._config.live_profile())
-        self._picture = ChosenPicture(chosen, path, self._state, self._screens.show)
+        chosen = await self._stores.state.run(chosen_before, path, self._config.live_profile())
+        self._picture = ChosenPicture(chosen, path, self._stores.state, self._screens.show)
         self._screens.show(chosen)
 
-    async def _scan(self) -> None:
-        scanned = await self._footage.run(self._archive.reconcile)
-        log.info("archive scanned segments=%d entered=%d gone=%d", scanned.segments, scanned.entered, scanned.gone)
+    async def _recover(self, unread: bool) -> None:
+        """The volume is well again: know what lies on it, and store what recorders had to leave in the spool."""
+        if unread:
+            await self._stores.first_look()
+            await self._stores.scan()
+        await self._runs.recover()
 
     def _open_page(self) -> None:
         """Listen. A port that is taken must not keep cameras from recording: it is a problem, not the end."""
@@ -219,6 +223,7 @@ class House:
         callbacks = Callbacks(mqtt_door(self._driver), tell, announcer(self._outlet.announce, tasks), self._clock.now)
         gateway = gateway_of(self._config, broker, self._boot_id, callbacks)
         self._outlet.connect(gateway)
+        self._pulse.gateway = gateway
         return gateway
 
     def _keep_going(self, tasks: asyncio.TaskGroup, gateway: Gateway) -> None:
@@ -226,14 +231,16 @@ class House:
             simulated = self._cameras.abilities.simulated
             self._tell_person(welcome(self._config, self._broker, self._http_url, simulated=simulated))
             if self._broker.missing is None:
-                tasks.create_task(gateway.run(), name="broker connection")
+                self._pulse.connection = tasks.create_task(gateway.run(), name="broker connection")
             if self._broker.embedded is not None:
                 tasks.create_task(self._broker.embedded.run(), name="embedded broker")
         tasks.create_task(self._leave(), name="leave")
+        stalls = StallWatch((self._stores.footage, self._stores.probing), self._driver.post)
+        tasks.create_task(stalls.run(), name="stall watch")
         tasks.create_task(self._upkeep.run(), name="upkeep")
         tasks.create_task(self._build_vitals().run(), name="vitals")
         yielding = give_way(
-            HostTelemetry(self._clock), self._state, self._clock, self._screens.limit, self._driver.post
+            HostTelemetry(self._clock), self._stores.state, self._clock, self._screens.limit, self._driver.post
         )
         tasks.create_task(yielding, name="give way")
         if interval_s := self._config.homeassistant.preview_interval_s:
@@ -241,7 +248,7 @@ class House:
         tasks.create_task(ClockWatch(self._clock).run(self._clock_stepped), name="clock watch")
         tasks.create_task(self._cameras.watch(self._driver.post, self._tell_about), name="camera watch")
         if self._services.watchdog_s is not None:
-            tasks.create_task(self._services.feed_watchdog(self._trouble), name="watchdog")
+            tasks.create_task(self._services.feed_watchdog(self._pulse.trouble), name="watchdog")
 
     # -- building -----------------------------------------------------------------------------------------------------
 
@@ -250,8 +257,8 @@ class House:
             self._config.device.id,
             self._boot_id,
             self._feeds,
-            self._journal,
-            self._state,
+            self._stores.journal,
+            self._stores.state,
             self._clock,
             tasks,
             lambda: self._driver.status.value,
@@ -263,44 +270,44 @@ class House:
             cameras=self._cameras,
             tap_ports=self._screens.ports,
             boot_id=self._machine_boot,
-            spool=self._spool,
-            archive=self._archive,
-            disk=self._footage,
+            stores=self._stores,
             clock=self._clock,
             clock_synchronized=self._clock.synchronized,
             post=self._driver.post,
-            on_storage_error=self._upkeep.look_soon,
+            on_storage_error=self._upkeep.note,
         )
         stage = Stage(
             config=self._config,
             cameras=self._cameras,
             boot_id=self._machine_boot,
+            state=self._stores.state,
             clock=self._clock,
             post=self._driver.post,
             publish=self._screens.publish,
         )
         self._runs = Runs(studio, stage, tasks)
+        self._pulse = Pulse(self._stores, self._runs, self._services.watchdog_s)
         return self._runs
 
-    def _build_upkeep(self) -> Upkeep:
+    def _build_upkeep(self, health: Health) -> Upkeep:
         care = Care(
             config=self._config,
-            archive=self._archive,
-            footage=self._footage,
-            probing=self._state,
+            stores=self._stores,
             clock=self._clock,
+            status=self._driver.status,
             post=self._driver.post,
             report=self._report,
+            recover=self._recover,
+            leftovers=lambda: self._runs.leftovers,
         )
-        return Upkeep(care)
+        return Upkeep(care, health)
 
     def _build_bench(self) -> Bench:
         return Bench(
             views=self._screens.views,
-            archive=self._archive,
+            stores=self._stores,
             library=self._library,
             config=self._config,
-            disk=self._footage,
             clock=self._clock,
             status=self._driver.status,
             report=self._report,
@@ -313,13 +320,12 @@ class House:
             config=self._config,
             host=HostTelemetry(self._clock),
             clock=self._clock,
-            archive=self._archive,
+            stores=self._stores,
             upkeep=self._upkeep,
-            footage=self._footage,
-            state=self._state,
             views=self._screens.views,
             status=self._driver.status,
             written=self._runs.written_bytes,
+            recorded_fps=self._runs.fps,
             publish=self._outlet.telemetry,
         )
 
@@ -338,17 +344,13 @@ class House:
     def _report(self, event_type: EventType, fields: dict[str, object]) -> None:
         self._outlet.report(event_type, self._clock.now().wall, fields)
 
-    def _clock_stepped(self, seconds: float) -> None:
+    def _clock_stepped(self, step_s: float) -> None:
         self._upkeep.last_step_mono_s = self._clock.now().mono_s
-        self._driver.post(ev.ClockStepped(seconds))
+        self._driver.post(ev.ClockStepped(step_s))
 
     def _tell_about(self) -> None:
         now = self._clock.now().wall
         self._outlet.info(about(self._config, self._cameras, self._boot_id, self._started_at, self._http_url, now))
-
-    def _trouble(self) -> str | None:
-        """Why the watchdog must not be fed; None while all is well. The call itself proves that the loop turns."""
-        return None
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 
@@ -392,7 +394,4 @@ class House:
 
     def close(self) -> None:
         """Let go of disks and files."""
-        self._footage.close()
-        self._state.close()
-        self._archive.close()
-        self._journal.close()
+        self._stores.close()

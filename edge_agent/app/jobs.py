@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from edge_agent.app.children import ChildFailed, run_child
-from edge_agent.app.disk import Disk
 from edge_agent.app.library import Library, clip_arguments
+from edge_agent.app.stores import Stores
+from edge_agent.app.upkeep import policy_of
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.commands import Clip, Command, Lock, Snapshot, Unlock
 from edge_agent.core.model import Code, EventType
+from edge_agent.core.retention import lock_quota_bytes
 from edge_agent.core.status import AgentStatus
 from edge_agent.latest import Frame, Latest
 from edge_agent.ports import Clock, Post
-from edge_agent.storage.archive import Archive
 from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.index import Filter
 from edge_agent.storage.locks import LockWindow
@@ -51,10 +51,9 @@ class Bench:
     """What jobs work with. `publish_snapshot` gets a camera and its JPEG."""
 
     views: Mapping[str, LiveView]
-    archive: Archive
+    stores: Stores
     library: Library
     config: Config
-    disk: Disk
     clock: Clock
     status: Latest[AgentStatus]
     report: Report
@@ -104,9 +103,10 @@ class Jobs:
                 tasks.create_task(self._fresh(name, found), name=f"frame of {name}")
         snapshots = {}
         for name, frame in sorted(found.items()):
-            path = await self._bench.disk.run(self._bench.archive.store_snapshot, name, frame.captured_at, frame.jpeg)
-            snapshots[name] = {"path": str(path), "url": f"/recordings/{path}", "bytes": len(frame.jpeg)}
+            # The picture is shown even where it cannot be kept.
             self._bench.publish_snapshot(name, frame.jpeg)
+            path = await self._store_picture(name, frame.captured_at, frame.jpeg)
+            snapshots[name] = {"path": str(path), "url": f"/recordings/{path}", "bytes": len(frame.jpeg)}
             self._bench.report(EventType.SNAPSHOT_TAKEN, {"camera": name, "path": str(path)})
         missing = [name for name in cameras if name not in found]
         data = {"snapshots": snapshots}
@@ -114,6 +114,11 @@ class Jobs:
             return Code.OK, f"one picture of {', '.join(cameras)}", data
         told = f"no frames from {', '.join(missing)} within {FRAME_PATIENCE_S:.0f} s: look at its state and its cable"
         return (Code.PARTIAL if found else Code.NO_FRAMES), told, data
+
+    async def _store_picture(self, name: str, at: datetime, jpeg: bytes) -> str:
+        stores = self._bench.stores
+        await stores.footage.run(stores.volume.demand)
+        return await stores.footage.run(stores.archive.store_snapshot, name, at, jpeg)
 
     async def _fresh(self, camera: str, found: dict[str, Frame]) -> None:
         try:
@@ -132,14 +137,17 @@ class Jobs:
         else:
             start, end = body.start or datetime.min.replace(tzinfo=UTC), body.end or now
         since = bench.library.recording_since()
-        total_bytes = (await bench.disk.run(lambda: shutil.disk_usage(bench.config.recording.root))).total
-        quota_bytes = int(total_bytes * bench.config.recording.lock_quota_percent / 100)
+        health = await bench.stores.footage.run(bench.stores.volume.check)
+        if health.room is None:
+            raise JobFailed(Code.INTERNAL, health.message)
+        policy, percent = policy_of(bench.config), bench.config.recording.lock_quota_percent
+        quota_bytes = lock_quota_bytes(health.room.state, policy, percent)
         window = LockWindow(start, end, body.label or "", quota_bytes, now)
-        outcome = await bench.disk.run(bench.archive.lock, window, since)
+        outcome = await bench.stores.footage.run(bench.stores.archive.lock, window, since)
         if outcome.code is Code.LOCK_QUOTA:
             told = (
                 f"locks would take {outcome.locked_bytes} bytes and may take {quota_bytes} "
-                f"({bench.config.recording.lock_quota_percent:g} % of the disk): unlock something first"
+                f"({percent:g} % of what footage may take): unlock something first"
             )
             raise JobFailed(Code.LOCK_QUOTA, told)
         if outcome.code is not Code.OK:
@@ -158,7 +166,8 @@ class Jobs:
     async def _unlock(
         self, label: str | None, start: datetime | None, end: datetime | None
     ) -> tuple[Code, str, dict[str, Any]]:
-        released = await self._bench.disk.run(self._bench.archive.unlock, label, start, end)
+        stores = self._bench.stores
+        released = await stores.footage.run(stores.archive.unlock, label, start, end)
         data = {"unlocked": [segment.path for segment in released]}
         return Code.OK, f"unlocked {len(released)} segments", data
 
@@ -169,12 +178,13 @@ class Jobs:
         pieces = await bench.library.pieces(camera, start, end)
         if not pieces:
             raise JobFailed(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
-        written = await bench.disk.run(bench.archive.new_clip)
+        await bench.stores.footage.run(bench.stores.volume.demand)
+        written = await bench.stores.footage.run(bench.stores.archive.new_clip)
         try:
             await run_child("clip", clip_arguments(str(written), pieces, start, end))
         except ChildFailed as error:
             raise JobFailed(Code.INTERNAL, str(error)) from error
-        path = await bench.disk.run(bench.archive.store_clip, written, camera, start, end)
+        path = await bench.stores.footage.run(bench.stores.archive.store_clip, written, camera, start, end)
         bench.report(EventType.CLIP_READY, {"camera": camera, "path": path, "url": f"/recordings/{path}"})
         data = {"path": path, "url": f"/recordings/{path}"}
         return Code.OK, f"a clip of {camera} at /recordings/{path}", data
@@ -183,18 +193,18 @@ class Jobs:
         """One side-by-side picture of what the cameras recorded in these runs, stored among the snapshots."""
         bench = self._bench
         sources = []
-        for camera in cameras:
-            newest = await bench.disk.run(bench.archive.page, Filter(camera=camera), NEWEST)
-            sources += [segment for segment in newest.segments if segment.run_id in run_ids][:1]
-        if len(sources) < len(cameras):
-            told = ", ".join(one.camera for one in sources) or "no camera"
-            log.warning("no comparison picture: only %s recorded", told)
-            return
         try:
+            for camera in cameras:
+                newest = await bench.stores.footage.run(bench.stores.archive.page, Filter(camera=camera), NEWEST)
+                sources += [segment for segment in newest.segments if segment.run_id in run_ids][:1]
+            if len(sources) < len(cameras):
+                told = ", ".join(one.camera for one in sources) or "no camera"
+                log.warning("no comparison picture: only %s recorded", told)
+                return
             jpeg = await run_child(
                 "compare", ["-", *(f"{one.camera}={bench.config.recording.root / one.path}" for one in sources)]
             )
-            path = await bench.disk.run(bench.archive.store_snapshot, "comparison", bench.clock.now().wall, jpeg)
+            path = await self._store_picture("comparison", bench.clock.now().wall, jpeg)
         except (ChildFailed, StorageError) as error:
             log.warning("no comparison picture: %s", error)
             return

@@ -7,16 +7,18 @@ into the archive and tells the core what it sees.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edge_agent.app.cameras import Cameras
-from edge_agent.app.disk import Disk
+from edge_agent.app.frame_rate import FrameRate
+from edge_agent.app.stores import Stores
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.model import RunRecord, Session
@@ -33,9 +35,8 @@ from edge_agent.rpicam.process import (
     spawn,
     stderr_tail,
 )
-from edge_agent.storage.archive import Archive
 from edge_agent.storage.errors import StorageError, Trouble
-from edge_agent.storage.spool import Spool, SpooledSegment, SpoolRun
+from edge_agent.storage.spool import SpooledSegment, SpoolRun
 
 LOOK_WHILE_STARTING_S = 0.1
 """How exactly a recording's start is dated."""
@@ -63,9 +64,7 @@ class Studio:
     cameras: Cameras
     tap_ports: Mapping[str, int]
     boot_id: str
-    spool: Spool
-    archive: Archive
-    disk: Disk
+    stores: Stores
     clock: Clock
     clock_synchronized: Callable[[], bool | None]
     post: Post
@@ -97,11 +96,21 @@ class Recording:
         self._synced_mono_s = 0.0
         self._started = False
         self._broken_disk = False
+        self._looked_mono_s: float | None = None
+        self.rate = FrameRate()
+        self.unstored = False
+        """Whether footage had to stay in the spool when the run was over."""
 
     @property
     def written_bytes(self) -> int:
         """What the recorder has written in this agent's time."""
         return self._seen_bytes
+
+    @property
+    def unattended_s(self) -> float:
+        """For how long nobody has looked at what the living recorder writes, in seconds."""
+        looked = self._looked_mono_s
+        return 0.0 if looked is None else self._studio.clock.now().mono_s - looked
 
     # -- the whole life -----------------------------------------------------------------------------------------------
 
@@ -109,7 +118,7 @@ class Recording:
         """Spawn the recorder and stay with it until everything is stored."""
         studio, run = self._studio, self.run
         try:
-            spooled = self._spooled = await studio.disk.run(studio.spool.create, self._record)
+            spooled = self._spooled = await studio.stores.footage.run(self._create)
         except StorageError as error:
             studio.on_storage_error(error)
             self._ended(_CAUSES.get(error.trouble, ev.Cause.OUTPUT_FAILED), str(error))
@@ -125,9 +134,10 @@ class Recording:
                 boot_id=studio.boot_id,
             )
         except SpawnFailed as error:
-            self._ended(ev.Cause.SPAWN_FAILED, str(error))
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            self._ended(ev.Cause.DISK_FULL if full else ev.Cause.SPAWN_FAILED, str(error))
         else:
-            await self._change(argv=tuple(argv), process=process.identity)
+            self._record = replace(self._record, argv=tuple(argv), process=process.identity)
             await self._stay(process)
         await self._store_the_rest()
 
@@ -155,14 +165,18 @@ class Recording:
     # -- while it runs ------------------------------------------------------------------------------------------------
 
     async def _stay(self, process: CameraProcess) -> None:
+        self._looked_mono_s = self._studio.clock.now().mono_s
         try:
             async with asyncio.TaskGroup() as tasks:
+                # Not before the rest: a disk that hangs must not keep the recorder from being stopped.
+                tasks.create_task(self._change(), name=f"note {self.run.run_id}")
                 stopping = tasks.create_task(self._stop_when_asked(process), name=f"stop {self.run.run_id}")
                 watching = tasks.create_task(self._watch(process), name=f"watch {self.run.run_id}")
                 end = await process.wait()
                 stopping.cancel()
                 watching.cancel()
         finally:
+            self._looked_mono_s = None
             process.release()
         await self._say_goodbye(end)
 
@@ -178,6 +192,7 @@ class Recording:
 
     async def _watch(self, process: CameraProcess) -> None:
         while True:
+            self._looked_mono_s = self._studio.clock.now().mono_s
             try:
                 await self._look_and_sync()
                 self._broken_disk = False
@@ -193,7 +208,7 @@ class Recording:
     async def _look_and_sync(self) -> None:
         studio, spooled = self._studio, self._the_spooled()
         now = studio.clock.now()
-        look = await studio.disk.run(spooled.look, now)
+        look = await studio.stores.footage.run(spooled.look, now)
         if look.first_frame_seen and not self._started:
             self._started = True
             await self._change(first_frame=now)
@@ -206,19 +221,25 @@ class Recording:
             self.open = OpenFootage(look.open.index, look.open.path, started_at)
             name = str(segment_path(self.run.camera, self.run.profile, started_at))
             studio.post(ev.SegmentOpened(self.run.camera, self.run.run_id, name))
-        for segment in look.closed:
-            await self._commit(segment)
         if look.bytes_total and now.mono_s - self._synced_mono_s >= SYNC_EVERY_S:
             self._synced_mono_s = now.mono_s
-            synced = await studio.disk.run(spooled.sync_open)
-            first = self._record.first_frame
-            if first is not None and synced.verified_s > 0:
-                until = start_instant(first.wall, synced.verified_s)
-                studio.post(ev.FootageVerified(self.run.camera, self.run.run_id, until))
+            await self._sync(spooled)
+        await self._commit_all(look.closed)
+
+    async def _sync(self, spooled: SpoolRun) -> None:
+        studio, run = self._studio, self.run
+        synced = await studio.stores.footage.run(spooled.sync_open)
+        first = self._record.first_frame
+        if first is not None and synced.verified_s > 0:
+            until = start_instant(first.wall, synced.verified_s)
+            studio.post(ev.FootageVerified(run.camera, run.run_id, until))
+        fps = self.rate.take(studio.clock.now().mono_s, synced.frames, synced.media_s)
+        if fps is not None:
+            studio.post(ev.FrameRate(run.camera, run.run_id, fps))
 
     async def _hangs(self) -> bool:
         """Whether the program is caught in its loop of device timeouts: told by its stderr, sooner than by silence."""
-        chunk = await self._studio.disk.run(_read_on, self._the_spooled().stderr_path, self._stderr_offset)
+        chunk = await self._studio.stores.footage.run(_read_on, self._the_spooled().stderr_path, self._stderr_offset)
         self._stderr_offset += len(chunk)
         return self._timeouts.feed(chunk, self._studio.clock.now().mono_s)
 
@@ -228,7 +249,7 @@ class Recording:
         if self._stop_asked.is_set():
             self._ended(ev.Cause.STOPPED, "stopped")
             return
-        tail = await self._studio.disk.run(stderr_tail, self._the_spooled().stderr_path)
+        tail = await self._studio.stores.footage.run(stderr_tail, self._the_spooled().stderr_path)
         explanation = explain(end.returncode, tail)
         log.warning(
             "recorder ended camera=%s cause=%s returncode=%s stderr=%s",
@@ -245,20 +266,32 @@ class Recording:
     async def _store_the_rest(self) -> None:
         studio, spooled = self._studio, self._the_spooled()
         try:
-            look = await studio.disk.run(spooled.look, studio.clock.now(), finished=True)
-            for segment in look.closed:
-                await self._commit(segment)
-            await studio.disk.run(spooled.remove)
+            look = await studio.stores.footage.run(spooled.look, studio.clock.now(), finished=True)
+            await self._commit_all(look.closed)
+            await studio.stores.footage.run(spooled.remove)
         except StorageError as error:
-            # What is not stored stays in the spool, and the next start of the agent recovers it.
+            # It is stored when the disk is well again, or at the agent's next start.
+            self.unstored = True
+            spooled.close()
             log.error("footage stays in the spool: run=%s error=%s", self.run.run_id, error)  # noqa: TRY400
             studio.on_storage_error(error)
         studio.post(ev.RunClosed(self.run.run_id))
 
+    async def _commit_all(self, closed: Sequence[SpooledSegment]) -> None:
+        """Store each of these; one that cannot be stored does not keep back the others. Raises `StorageError`."""
+        failed: StorageError | None = None
+        for segment in closed:
+            try:
+                await self._commit(segment)
+            except StorageError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
     async def _commit(self, spooled: SpooledSegment) -> None:
         studio = self._studio
-        segment = await studio.disk.run(
-            studio.archive.commit, self._the_spooled(), spooled, clock_synchronized=studio.clock_synchronized()
+        segment = await studio.stores.footage.run(
+            studio.stores.archive.commit, self._the_spooled(), spooled, clock_synchronized=studio.clock_synchronized()
         )
         if segment is not None:
             log.info(
@@ -271,11 +304,16 @@ class Recording:
         self._record = replace(self._record, **fields)
         spooled = self._the_spooled()
         try:
-            await self._studio.disk.run(spooled.save, self._record)
+            await self._studio.stores.footage.run(spooled.save, self._record)
         except StorageError as error:
             # The recording matters more than its record: recovery makes one up from the files.
             log.warning("run record not written: run=%s error=%s", self.run.run_id, error)
             self._studio.on_storage_error(error)
+
+    def _create(self) -> SpoolRun:
+        """Make the run's directory, if the right volume is there: a missing one must not be made up on another disk."""
+        self._studio.stores.volume.demand()
+        return self._studio.stores.spool.create(self._record)
 
     # -- names --------------------------------------------------------------------------------------------------------
 

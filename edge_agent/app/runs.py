@@ -6,60 +6,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass
 
-from edge_agent.app.disk import Disk
+from edge_agent.app.found import Found
+from edge_agent.app.recording import LADDER as RECORD_LADDER
 from edge_agent.app.recording import OpenFootage, Recording, Studio
+from edge_agent.app.showing import LADDER as LIVE_LADDER
 from edge_agent.app.showing import Showing, Stage
+from edge_agent.app.strays import end, live_strays, recorder_strays
 from edge_agent.core.model import Purpose, Run, RunRecord, Session
-from edge_agent.rpicam.argv import tap_port
-from edge_agent.rpicam.process import CameraProcess, adopt
-from edge_agent.storage.spool import Spool, SpoolRun
+from edge_agent.storage.spool import SpoolRun
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What lies in the spool at a start: recorders that live on, and what dead ones left."""
-
-    living: tuple[tuple[SpoolRun, CameraProcess], ...]
-    dead: tuple[SpoolRun, ...]
-
-    @property
-    def records(self) -> tuple[RunRecord, ...]:
-        return tuple(spooled.record for spooled, _ in self.living)
-
-    @property
-    def session(self) -> Session | None:
-        """What the newest living recorder was started for: tells what is on where the agent's memory is lost."""
-        return self.living[-1][0].record.session if self.living else None
-
-    @property
-    def newest_sequence(self) -> int:
-        """The highest run sequence in the spool, 0 when it is empty."""
-        runs = [*(spooled for spooled, _ in self.living), *self.dead]
-        return max((spooled.record.run.sequence for spooled in runs), default=0)
-
-    @property
-    def tap_ports(self) -> dict[str, int]:
-        """The loopback ports that living recorders copy to, by camera."""
-        ports = {spooled.record.run.camera: tap_port(spooled.record.argv) for spooled, _ in self.living}
-        return {camera: port for camera, port in ports.items() if port is not None}
-
-
-async def find_runs(spool: Spool, disk: Disk, boot_id: str) -> Found:
-    """Look for what an earlier agent left. Call once, before anything is started. Raises `StorageError`."""
-    living: list[tuple[SpoolRun, CameraProcess]] = []
-    dead: list[SpoolRun] = []
-    for spooled in await disk.run(spool.runs):
-        identity = spooled.record.process
-        process = adopt(identity, boot_id) if identity else None
-        if process is None:
-            dead.append(spooled)
-        else:
-            living.append((spooled, process))
-    return Found(tuple(living), tuple(dead))
 
 
 class Runs:
@@ -71,6 +28,8 @@ class Runs:
         self._tasks = tasks
         self._lives: dict[str, Recording | Showing] = {}
         self._written: Counter[str] = Counter()
+        self.leftovers = False
+        """Whether some run that is over could not be stored."""
 
     def take_over(self, found: Found) -> None:
         """Stay with the living and store what the dead left. Recorders of cameras that are not ours are ended."""
@@ -82,10 +41,45 @@ class Runs:
                 log.warning("ending the recorder of a camera that is not configured: camera=%s", run.camera)
                 recording.stop()
         for spooled in found.dead:
-            run = spooled.record.run
-            recording = Recording(self._studio, spooled.record)
-            log.warning("recovering what a dead recorder left: run=%s", run.run_id)
-            self._live(run, recording, recording.recover(spooled))
+            self._recover(spooled)
+
+    async def end_strays(self, found: Found) -> None:
+        """End what holds our cameras and cannot be adopted; wait for live programs, which have no file to finish."""
+        studio, state = self._studio, self._studio.stores.state
+        cameras = [camera.id for camera in studio.config.camera_list()]
+        state_dir = studio.config.device.state_dir
+        await end(await state.run(live_strays, state_dir, cameras, studio.boot_id), LIVE_LADDER)
+        adopted = [record.process for record in found.records if record.process is not None]
+        recorders = await state.run(recorder_strays, studio.stores.spool.directory, studio.boot_id, adopted)
+        self._tasks.create_task(end(recorders, RECORD_LADDER), name="end stray recorders")
+
+    async def recover(self) -> None:
+        """Store what ended runs had to leave in the spool, because the disk failed or was away."""
+        studio = self._studio
+        known = frozenset(self._lives)
+        self.leftovers = False
+        found = await studio.stores.find_runs(studio.boot_id, known)
+        # A recorder that nobody here knows can't be adopted any more: the core has begun without it.
+        for spooled, process in found.living:
+            if spooled.record.run.run_id in self._lives:
+                process.release()
+                continue
+            stray = Recording(studio, spooled.record)
+            self._live(spooled.record.run, stray, stray.resume(spooled, process))
+            stray.stop()
+        for spooled in found.dead:
+            if spooled.record.run.run_id not in self._lives:
+                self._recover(spooled)
+
+    def unattended(self, limit_s: float) -> str | None:
+        """The id of a running recording that nobody has looked after for so long, None when there is none."""
+        lives = [life for life in self._lives.values() if isinstance(life, Recording)]
+        return next((life.run.run_id for life in lives if life.unattended_s > limit_s), None)
+
+    def fps(self, camera: str) -> float | None:
+        """How many frames a second the camera's program delivers, None while that is not known."""
+        rates = [life.rate.fps for life in self._lives.values() if life.run.camera == camera]
+        return rates[-1] if rates else None
 
     @property
     def busy(self) -> bool:
@@ -122,6 +116,12 @@ class Runs:
             if isinstance(life, Recording):
                 self._tasks.create_task(life.update(session), name=f"update {run_id}")
 
+    def _recover(self, spooled: SpoolRun) -> None:
+        run = spooled.record.run
+        recording = Recording(self._studio, spooled.record)
+        log.warning("recovering what a dead recorder left: run=%s", run.run_id)
+        self._live(run, recording, recording.recover(spooled))
+
     def _live(self, run: Run, life: Recording | Showing, living: Coroutine[None, None, None]) -> None:
         self._lives[run.run_id] = life
         task = self._tasks.create_task(living, name=f"run {run.run_id}")
@@ -131,3 +131,4 @@ class Runs:
         del self._lives[run.run_id]
         if isinstance(life, Recording):
             self._written[run.camera] += life.written_bytes
+            self.leftovers = self.leftovers or life.unstored

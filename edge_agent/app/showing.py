@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_agent.app.cameras import Cameras
+from edge_agent.app.disk import Disk
+from edge_agent.app.frame_rate import FrameRate
+from edge_agent.app.strays import LiveNote
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.model import Now, Run
@@ -28,11 +31,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What every live run shares. `publish` takes a camera's picture and when it was captured."""
+    """What every live run shares. `publish` takes a camera's picture and when it was captured.
+
+    `state` is the disk of the state directory, where running programs are noted.
+    """
 
     config: Config
     cameras: Cameras
     boot_id: str
+    state: Disk
     clock: Clock
     post: Post
     publish: Callable[[str, bytes, Now], None]
@@ -47,6 +54,9 @@ class Showing:
         self._stop_asked = asyncio.Event()
         self._told_mono_s = float("-inf")
         self._stderr_path = stage.config.device.state_dir / f"live-{run.camera}.log"
+        self._note = LiveNote(stage.config.device.state_dir, run.camera)
+        self._frames = 0
+        self.rate = FrameRate()
 
     async def begin(self) -> None:
         """Spawn the program and hand its pictures on until it ends."""
@@ -87,9 +97,17 @@ class Showing:
     async def _stay(self, process: CameraProcess) -> Exit:
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(self._stop_when_asked(process), name=f"stop {self.run.run_id}")
+            tasks.create_task(self._keep_noted(process), name=f"note {self.run.run_id}")
             end = await process.wait()
             stopping.cancel()
         return end
+
+    async def _keep_noted(self, process: CameraProcess) -> None:
+        """Note the program for as long as it lives. An agent that leaves has it ended by its closed pipe."""
+        state = self._stage.state
+        await state.run(self._note.write, process.identity)
+        await process.wait()
+        await state.run(self._note.clear)
 
     async def _stop_when_asked(self, process: CameraProcess) -> None:
         await self._stop_asked.wait()
@@ -99,6 +117,7 @@ class Showing:
             log.error("live program cannot be ended: camera=%s error=%s", self.run.camera, error)  # noqa: TRY400
 
     def _take(self, jpeg: bytes, captured: Now) -> None:
+        self._frames += 1
         if self._stop_asked.is_set():
             return  # the camera may already be another run's
         self._stage.publish(self.run.camera, jpeg, captured)
@@ -108,6 +127,9 @@ class Showing:
             self._stage.post(ev.FirstFrame(self.run.camera, self.run.run_id, captured))
         self._told_mono_s = captured.mono_s
         self._stage.post(ev.BytesSeen(self.run.camera, self.run.run_id))
+        fps = self.rate.take(captured.mono_s, self._frames, captured.mono_s)
+        if fps is not None:
+            self._stage.post(ev.FrameRate(self.run.camera, self.run.run_id, fps))
 
     def _say_goodbye(self, end: Exit) -> None:
         if self._stop_asked.is_set():

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_agent.app.disk import Disk
+from edge_agent.app.stores import UNREADABLE, Stores
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.model import EventType, Purpose
 from edge_agent.core.retention import Policy, RetentionPlan, is_below_floor
 from edge_agent.core.status import AgentStatus
 from edge_agent.host.clock import Clock
+from edge_agent.latest import Latest
 from edge_agent.ports import Post
-from edge_agent.storage.archive import Archive, Deleted
+from edge_agent.storage.archive import Deleted
 from edge_agent.storage.errors import StorageError, Trouble
-from edge_agent.storage.volume import Health, Room, Volume
+from edge_agent.storage.volume import Health, Room
 
 LOOK_EVERY_S = 2.0
 PROBE_EVERY_S = 30.0
 """Writing and syncing a small file shows what no figure does: a disk that takes nothing any more."""
+PROBE_IN_TROUBLE_S = 5.0
+"""The same while that is what is wrong, or somebody has just met trouble."""
 TIDY_EVERY_S = 60.0
-STALLED_AFTER_S = 5.0
 RESUME_AFTER_S = 3.0
-"""A disk that was full has to show room for so long before recording goes on: no tight loop at the edge."""
+"""A disk has to be well for so long before recording goes on: no tight loop at the edge."""
+RESUME_ROOM_S = 60.0
+"""And one that was full has to have room for so long, in footage: a gap that somebody else filled opens and closes."""
+SUSPECT_S = 60.0
+"""How long a disk is called bad after an error that the probe does not meet."""
 
 log = logging.getLogger(__name__)
 
@@ -39,53 +45,69 @@ _PROBLEMS = {
     Trouble.VOLUME_MISSING: "volume_missing",
     Trouble.OTHER_VOLUME: "volume_missing",
 }
+_FULL = (Trouble.FULL, Trouble.NO_INODES)
 
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """What upkeep works with."""
+    """What upkeep works with.
+
+    `recover` stores what recorders had to leave in the spool; its argument says that the volume was unreadable.
+    `leftovers` tells whether there is any.
+    """
 
     config: Config
-    archive: Archive
-    footage: Disk
-    probing: Disk
+    stores: Stores
     clock: Clock
+    status: Latest[AgentStatus]
     post: Post
     report: Callable[[EventType, dict[str, Any]], None]
+    recover: Callable[[bool], Awaitable[None]]
+    leftovers: Callable[[], bool]
+
+
+def policy_of(config: Config) -> Policy:
+    """What retention keeps, as configured."""
+    recording = config.recording
+    return Policy(recording.min_free_bytes, recording.min_free_percent, recording.max_bytes, recording.max_age)
 
 
 class Upkeep:
     """One eternal task. `health` is the newest look, `last_step_mono_s` the instant of the wall clock's last jump."""
 
-    def __init__(self, care: Care) -> None:
-        recording = care.config.recording
+    def __init__(self, care: Care, health: Health) -> None:
         self._care = care
-        self._volume = Volume(recording.root, care.config.device.state_dir)
-        self._policy = Policy(
-            recording.min_free_bytes, recording.min_free_percent, recording.max_bytes, recording.max_age
-        )
-        self.health: Health | None = None
+        self._policy = policy_of(care.config)
+        self.health = health
         self.last_step_mono_s: float | None = None
         self._told: str | None = None
+        self._unread = health.trouble in UNREADABLE
+        self._found_by_probe: Health | None = None
+        self._noted: StorageError | None = None
+        self._suspect_until_mono_s: float | None = None
         self._exhausted = False
         self._low = False
-        self._stalled = False
+        self._deletable_bytes = 0
         self._well_since_mono_s: float | None = None
-        self._probe_due_mono_s = 0.0
+        self._probed_mono_s = float("-inf")
         self._tidy_due_mono_s = 0.0
         self._soon = asyncio.Event()
 
-    def look_soon(self, error: StorageError) -> None:
-        """A recording could not be looked after: find out why at once."""
-        log.info("looking at the volume because of an error: %s", error)
-        self._probe_due_mono_s = 0.0
+    def begin(self) -> None:
+        """Tell what the first look found, before anything is started."""
+        self._tell(self.health, self._care.clock.now().mono_s)
+
+    def note(self, error: StorageError) -> None:
+        """Take note of trouble that somebody met, and look at the disk now."""
+        self._noted = error
         self._soon.set()
 
     def floor_bytes(self, room: Room) -> int:
+        """How much of the volume is to be kept free."""
         return self._policy.floor_bytes(room.total_bytes)
 
     def expected_bps(self, status: AgentStatus | None) -> int:
-        """Bits a second that recording in the running, else the selected mode writes."""
+        """What all cameras and recording in the running, else the selected mode writes."""
         if status is None:
             return 0
         mode = self._care.config.mode_table().get(status.mode or status.selected_mode)
@@ -93,78 +115,90 @@ class Upkeep:
             return 0
         return mode.steps[0].profile.bitrate_bps * len(mode.cameras)
 
-    async def first_look(self) -> None:
-        """Know the volume before anything is started. Nothing is deleted yet: the archive may not be scanned."""
-        self.health = await self._care.probing.run(self._volume.probe)
-        self._probe_due_mono_s = self._care.clock.now().mono_s + PROBE_EVERY_S
-        self._tell(self.health, 0.0)
-
     async def run(self) -> None:
         """Look, tidy and tell, for ever."""
         while True:
+            await self._look(self._care.clock.now().mono_s)
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._soon.wait()
             except TimeoutError:
                 pass
             self._soon.clear()
-            await self._look(self._care.clock.now().mono_s)
 
     # -- one look -----------------------------------------------------------------------------------------------------
 
     async def _look(self, mono_s: float) -> None:
-        care = self._care
-        self._tell_stall()
-        if self._stalled:
-            return
-        probing = mono_s >= self._probe_due_mono_s
-        if probing:
-            self._probe_due_mono_s = mono_s + PROBE_EVERY_S
-        health = await care.probing.run(self._volume.probe if probing else self._volume.check)
-        if not probing and self.health is not None and health.trouble is None:
-            # What a probe found counts until the next probe.
-            trouble_stays = self.health.trouble in (Trouble.IO_ERROR, Trouble.DENIED)
-            health = Health(
-                self.health.trouble if trouble_stays else None,
-                self.health.message if trouble_stays else "",
-                health.room,
-                self.health.sync_ms,
-            )
-        self.health = health
-        below = health.room is not None and is_below_floor(health.room.state, self._policy)
-        if health.room is not None and health.trouble in (None, Trouble.FULL, Trouble.NO_INODES):
+        health = self.health = await self._examine(mono_s)
+        room = health.room
+        if room is not None and health.trouble in (None, *_FULL):
+            below = is_below_floor(room.state, self._policy)
             if below or self._exhausted or mono_s >= self._tidy_due_mono_s:
                 self._tidy_due_mono_s = mono_s + TIDY_EVERY_S
-                await self._tidy(health.room)
+                await self._tidy(room)
         else:
             self._exhausted = False
-        self._tell(health, mono_s)
+        back = self._tell(health, mono_s)
+        probed = self._probed_mono_s == mono_s
+        if back or (probed and self._told is None and self._care.leftovers()):
+            await self._care.recover(self._unread)
+            self._unread = False
+
+    async def _examine(self, mono_s: float) -> Health:
+        """Check the volume, or write to it where that is due. What a probe found counts until the next one."""
+        volume, probing = self._care.stores.volume, self._care.stores.probing
+        noted, self._noted = self._noted, None
+        urgent = noted is not None or self._found_by_probe is not None or self._suspect_until_mono_s is not None
+        due = mono_s - self._probed_mono_s >= (PROBE_IN_TROUBLE_S if urgent else PROBE_EVERY_S)
+        health = await probing.run(volume.probe if due else volume.check)
+        if due:
+            self._probed_mono_s = mono_s
+            self._found_by_probe = health if health.trouble else None
+        elif health.trouble is None and self._found_by_probe is not None:
+            found = self._found_by_probe
+            health = replace(health, trouble=found.trouble, message=found.message)
+        self._suspect(noted if health.trouble is None else None, mono_s)
+        return health if health.sync_ms is not None else replace(health, sync_ms=self.health.sync_ms)
+
+    def _suspect(self, noted: StorageError | None, mono_s: float) -> None:
+        """Call a disk bad that fails others and not the probe; recording goes on, for most of it may be well."""
+        if noted is not None and noted.trouble in (Trouble.IO_ERROR, Trouble.READ_ONLY):
+            if self._suspect_until_mono_s is None:
+                told = f"the disk fails now and then, footage may be damaged ({noted}): check it, or replace it"
+                self._care.post(ev.ProblemChanged("disk_error", told))
+            self._suspect_until_mono_s = mono_s + SUSPECT_S
+        elif self._suspect_until_mono_s is not None and mono_s >= self._suspect_until_mono_s:
+            self._suspect_until_mono_s = None
+            self._care.post(ev.ProblemChanged("disk_error", None))
 
     async def _tidy(self, room: Room) -> None:
-        care = self._care
+        care, archive, footage = self._care, self._care.stores.archive, self._care.stores.footage
         try:
-            made = await care.footage.run(self._plan, room)
+            made = await footage.run(self._plan, room)
             for removal in made.removals:
-                segment = await care.footage.run(care.archive.find, removal.path)
-                if await care.footage.run(care.archive.delete, removal.path) is Deleted.DELETED and segment:
+                segment = await footage.run(archive.find, removal.path)
+                if await footage.run(archive.delete, removal.path) is Deleted.DELETED and segment:
                     fields = {"camera": segment.camera, "path": removal.path, "reason": removal.reason}
                     care.report(EventType.SEGMENT_DELETED, fields)
+            usage = await footage.run(archive.usage)
         except StorageError as error:
             log.warning("retention could not finish: %s", error)
             return
+        self._deletable_bytes = usage.bytes - usage.locked_bytes
         if made.removals:
             log.info("retention removed segments=%d bytes=%d", len(made.removals), made.freed_bytes)
-            self._probe_due_mono_s = 0.0
+            self._soon.set()
         self._exhausted = made.exhausted
         if made.below_floor and not self._low:
             care.report(EventType.STORAGE_LOW, {"free_bytes": room.free_bytes})
-        self._low = made.below_floor
-        message = "less room than is to be kept free: the oldest unlocked footage goes" if made.below_floor else None
-        care.post(ev.ProblemChanged("disk_low", message))
+        if made.below_floor != self._low:
+            self._low = made.below_floor
+            told = "less room than is to be kept free: the oldest unlocked footage goes" if self._low else None
+            care.post(ev.ProblemChanged("disk_low", told))
 
     def _plan(self, room: Room) -> RetentionPlan:
         care = self._care
-        return care.archive.retention_plan(
+        return care.stores.archive.retention_plan(
             room.state,
             self._policy,
             care.clock.now(),
@@ -174,28 +208,31 @@ class Upkeep:
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
-    def _tell(self, health: Health, mono_s: float) -> None:
+    def _tell(self, health: Health, mono_s: float) -> bool:
+        """Tell a problem that came, changed or went; True when the volume is well again."""
         problem = _PROBLEMS.get(health.trouble) if health.trouble else None
         message = health.message
         if problem is None and self._exhausted:
             problem = "disk_full"
             message = "the disk is full, and what is left is locked or not ours: unlock or delete footage, or make room"
+        self._unread = self._unread or health.trouble in UNREADABLE
         if problem is not None:
             self._well_since_mono_s = None
-        elif self._told is not None:
-            self._well_since_mono_s = self._well_since_mono_s or mono_s
-            if mono_s - self._well_since_mono_s < RESUME_AFTER_S:
-                return
+        elif self._told is not None and not self._may_resume(health, mono_s):
+            return False
         if problem != self._told:
             log.log(logging.WARNING if problem else logging.INFO, "storage problem=%s %s", problem, message)
-            self._told = problem
+            before, self._told = self._told, problem
             self._care.post(ev.StorageChanged(problem, message))
+            return before is not None and problem is None
+        return False
 
-    def _tell_stall(self) -> None:
-        stalled_s = max(self._care.footage.stalled_s, self._care.probing.stalled_s)
-        stalled = stalled_s >= STALLED_AFTER_S
-        if stalled != self._stalled:
-            self._stalled = stalled
-            message = f"the disk has not answered for {stalled_s:.0f} s: footage waits in memory" if stalled else None
-            log.warning("disk stalled=%s", stalled)
-            self._care.post(ev.StorageStalled(message))
+    def _may_resume(self, health: Health, mono_s: float) -> bool:
+        if self._well_since_mono_s is None:
+            self._well_since_mono_s = mono_s
+        if self._told == "disk_full" and health.room is not None:
+            needed_bytes = self.expected_bps(self._care.status.value) / 8 * RESUME_ROOM_S
+            spare_bytes = health.room.free_bytes - self.floor_bytes(health.room) + self._deletable_bytes
+            if spare_bytes < needed_bytes:
+                return False
+        return mono_s - self._well_since_mono_s >= RESUME_AFTER_S

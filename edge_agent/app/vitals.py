@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_agent.app.disk import Disk
+from edge_agent.app.stores import Stores
 from edge_agent.app.upkeep import Upkeep
 from edge_agent.config import Config
 from edge_agent.core.model import CameraState
@@ -15,7 +15,6 @@ from edge_agent.core.status import AgentStatus
 from edge_agent.host.clock import Clock
 from edge_agent.host.telemetry import HostTelemetry
 from edge_agent.latest import Latest
-from edge_agent.storage.archive import Archive
 from edge_agent.storage.errors import StorageError
 from edge_agent.web.live import LiveView
 from edge_agent.wire import telemetry_document
@@ -31,13 +30,12 @@ class Vitals:
     config: Config
     host: HostTelemetry
     clock: Clock
-    archive: Archive
+    stores: Stores
     upkeep: Upkeep
-    footage: Disk
-    state: Disk
     views: Mapping[str, LiveView]
     status: Latest[AgentStatus]
     written: Callable[[str], int]
+    recorded_fps: Callable[[str], float | None]
     publish: Callable[[dict[str, Any]], None]
 
     async def run(self) -> None:
@@ -54,7 +52,7 @@ class Vitals:
             await asyncio.sleep(waited_s)
 
     async def _document(self, rates: Mapping[str, float]) -> dict[str, Any]:
-        values = await self.state.run(self.host.sample)
+        values = await self.stores.state.run(self.host.sample)
         values["clock_synchronized"] = self.clock.synchronized()
         values["disk"] = self._disk(sum(rates.values()))
         values["recordings"] = await self._recordings()
@@ -79,7 +77,7 @@ class Vitals:
 
     async def _recordings(self) -> dict[str, Any]:
         try:
-            usage = await self.footage.run(self.archive.usage)
+            usage = await self.stores.footage.run(self.stores.archive.usage)
         except StorageError:
             return {}
         return {
@@ -94,10 +92,12 @@ class Vitals:
         status = self.status.value
         told = status.cameras[camera] if status else None
         running = told is not None and told.state is CameraState.RUNNING
-        shown_fps = round(view.fps, 1) or None
-        recorded_fps = told.fps if told is not None and told.recording else None
+        # While recording, viewers may get fewer frames than the disk; the disk's are counted over ten seconds.
+        fps: float | None = 0.0
+        if running and told is not None:
+            fps = self.recorded_fps(camera) if told.recording else view.fps
         return {
-            "fps": (shown_fps or recorded_fps or 0.0) if running else 0.0,
+            "fps": None if fps is None else round(fps, 1),
             "bitrate_bps": round(bytes_ps * 8),
             "viewers": view.viewers,
             "dropped_frames": view.dropped_frames,

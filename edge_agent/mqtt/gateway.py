@@ -133,6 +133,11 @@ class Gateway:
         """Whether a broker hears what is published now."""
         return self._uplink.connected
 
+    @property
+    def untended_s(self) -> float:
+        """For how long nobody has looked after the connection, in seconds; 0 while there is none."""
+        return self._uplink.untended_s
+
     async def run(self) -> None:
         """Keep connected until `stop`. Broker troubles never end it; they are told as problems."""
         await self._uplink.run()

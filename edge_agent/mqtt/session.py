@@ -82,6 +82,8 @@ class Session:
         self._retain_available = True
         self._subacks: dict[int, asyncio.Future[list[str | None]]] = {}
         self._descriptor: int | None = None
+        self.tended_s = 0.0
+        """When the connection was last looked after, on the loop's clock."""
         self._tick_handle: asyncio.TimerHandle | None = None
         self._last_error = ""
         self._abandoned = False
@@ -217,6 +219,7 @@ class Session:
         self._descriptor = sock.fileno()
         self._loop.add_reader(self._descriptor, self._readable)
         self._register_write()
+        self.tended_s = self._loop.time()
         self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
 
     def _detach(self) -> None:
@@ -253,6 +256,7 @@ class Session:
 
     def _tick(self) -> None:
         """Keep the connection alive and find out that it is dead."""
+        self.tended_s = self._loop.time()
         self._client.loop_misc()
         if self._descriptor is not None:
             self._tick_handle = self._loop.call_later(_TICK_S, self._tick)

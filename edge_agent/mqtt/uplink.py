@@ -95,6 +95,11 @@ class Uplink:
         """Whether state goes out at once."""
         return self._session is not None
 
+    @property
+    def untended_s(self) -> float:
+        """For how long nobody has looked after the connection, in seconds; 0 while there is none."""
+        return 0.0 if self._session is None else self._loop.time() - self._session.tended_s
+
     def send_state(self, message: Message) -> None:
         """Publish the newest value of a topic; dropped while offline, because the greeting holds it."""
         self._outbox.put_state(message)

@@ -136,7 +136,7 @@ def _add_recordings(recordings: _Commands) -> None:
     clip = recordings.add(
         "clip", "recordings", "write one mp4 of a camera's footage over segment borders, without re-encoding"
     )
-    clip.add_argument("camera", type=_name, metavar="CAMERA")
+    clip.add_argument("camera", type=_name, metavar="CAMERA", help="whose footage")
     _add_window(clip, required=True)
     clip.add_argument("--output", type=Path, metavar="FILE", help="(blackbox_CAMERA_FROM_TO.mp4 in this directory)")
     for verb, told in (("lock", "protect footage from retention"), ("unlock", "release locked footage")):

@@ -24,13 +24,14 @@ async function known() {
 /** The section, which looks again whenever a picture was taken. */
 export function album() {
   const list = h("ul", { class: "album" });
-  const node = h("section", { "aria-labelledby": "t-album" }, h("h3", { id: "t-album" }, t("album")), list);
+  const node = h("section", { class: "album-place", "aria-labelledby": "t-album" }, h("h3", { id: "t-album" }, t("album")), list);
   let newest = "";
   const show = async () => {
     const last = get("events").find((event) => event.event_type === "snapshot_taken")?.path ?? "-";
     if (last === newest || get("view") !== "recordings") return;
     newest = last;
     const pictures = await known().catch(() => []);
+    pictures.sort((a, b) => (a.taken_at === b.taken_at ? (a.camera < b.camera ? -1 : 1) : a.taken_at < b.taken_at ? 1 : -1));
     list.replaceChildren(
       ...(pictures.length
         ? pictures.map((one) => {

@@ -71,8 +71,9 @@ function showBanners() {
 const built = new Set(["live"]);
 
 async function showView() {
-  const [, name, rest] = /^#?(\w*)\/?(.*)$/.exec(location.hash) ?? [];
+  const name = location.hash.slice(1);
   const view = VIEWS.includes(name) ? name : "live";
+  set("view", view);
   for (const each of VIEWS) one(`view-${each}`).hidden = each !== view;
   for (const link of one("nav").children) {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
@@ -83,8 +84,6 @@ async function showView() {
     const module = await import(`./${view}.js`);
     module.show(one(view));
   }
-  set("view", view);
-  set("place", rest);
 }
 
 function chooseLook() {
@@ -123,6 +122,7 @@ function begin() {
     await post("/logout", {}).catch(() => {});
     location.assign("/login");
   });
+  showView();
   showLive();
   showControl();
   showHealth();
@@ -131,7 +131,6 @@ function begin() {
   watch("info", showTitle);
   watch(["online", "info", "session"], showBanners);
   addEventListener("hashchange", showView);
-  showView();
   openSession().catch(() => {});
   listen(heard, () => joined().catch(() => {}));
   document.addEventListener("visibilitychange", () => {

@@ -18,15 +18,13 @@ function hand(blob, name) {
 
 const clipUrl = (camera, { start, end }) => `/api/clip?${new URLSearchParams({ camera, from: new Date(start).toISOString(), to: new Date(end).toISOString() })}`;
 
+const common = (one, { start, end }) => Math.max(0, Math.min(end, one.end) - Math.max(start, one.start));
+
+/** How many milliseconds of the range were stored. */
+const covered = (track, range) => track.reduce((sum, one) => sum + common(one, range), 0);
+
 /** About how large a camera's clip of the range will be. */
-function expected(track, { start, end }) {
-  let sum = 0;
-  for (const one of track) {
-    const common = Math.min(end, one.end) - Math.max(start, one.start);
-    if (common > 0) sum += (one.size * common) / (one.end - one.start);
-  }
-  return sum;
-}
+const expected = (track, range) => track.reduce((sum, one) => sum + (one.size * common(one, range)) / (one.end - one.start), 0);
 
 const pad = (value) => String(value).padStart(2, "0");
 const inputTime = (ms) => {
@@ -42,8 +40,9 @@ export class Clip {
   constructor({ changed, play, tracks }) {
     this.changed = changed;
     this.tracks = tracks;
-    this.from = h("input", { id: "clip-from", type: "time", step: 1, change: () => this.#typed() });
-    this.to = h("input", { id: "clip-to", type: "time", step: 1, change: () => this.#typed() });
+    const time = { type: "text", inputMode: "numeric", pattern: "[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", autocomplete: "off", title: t("clip.time"), change: () => this.#typed() };
+    this.from = h("input", { id: "clip-from", ...time });
+    this.to = h("input", { id: "clip-to", ...time });
     this.summary = h("p", { class: "summary" });
     this.cameras = h("div", { class: "row wrap" });
     this.bar = h("progress", { "aria-label": t("clip.progress") });
@@ -86,7 +85,12 @@ export class Clip {
     if (document.activeElement !== this.from) this.from.value = inputTime(range.start);
     if (document.activeElement !== this.to) this.to.value = inputTime(range.end);
     const size = this.chosen.reduce((sum, camera) => sum + expected(this.tracks().get(camera), range), 0);
-    write(this.summary, `${span((range.end - range.start) / 1000)}${size ? ` · ${t("about", { size: bytes(size) })}` : ""}`);
+    const length = range.end - range.start;
+    const held = Math.max(0, ...this.chosen.map((camera) => covered(this.tracks().get(camera), range)));
+    const parts = [span(length / 1000)];
+    if (held < length - 1500) parts.push(t("clip.held", { time: span(held / 1000) }));
+    if (size) parts.push(t("about", { size: bytes(size) }));
+    write(this.summary, parts.join(" · "));
     this.saveButton.disabled = Boolean(this.#stop) || !this.chosen.length;
     this.keepButton.disabled = !mayOperate();
   }
@@ -99,7 +103,7 @@ export class Clip {
   #typed() {
     const at = (input, ms) => {
       const [hours, minutes, seconds = 0] = input.value.split(":").map(Number);
-      return Number.isNaN(hours) ? ms : new Date(ms).setHours(hours, minutes, seconds, 0);
+      return input.checkValidity() && input.value ? new Date(ms).setHours(hours, minutes, seconds, 0) : ms;
     };
     const start = at(this.from, this.range.start);
     const end = at(this.to, this.range.end);

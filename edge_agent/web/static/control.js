@@ -42,7 +42,7 @@ const own = h("input", { id: "own-duration", type: "text", autocomplete: "off", 
 const ownForm = h("form", { class: "own", hidden: true, submit: takeOwn }, h("label", { for: "own-duration" }, t("duration.own")), own, h("button", { type: "submit" }, t("set")));
 const label = h("input", { id: "label", type: "text", maxLength: 64, autocomplete: "off", pattern: "[A-Za-z0-9 ._\\-]*", title: t("label.hint") });
 const hint = h("p", { class: "hint" });
-const stream = h("button", { type: "button", click: () => give(stream, "stream", { state: get("status").state === "streaming" ? "OFF" : "ON" }) });
+const stream = h("button", { type: "button", class: "quiet stream", click: () => give(stream, "stream", { state: get("status").state === "streaming" ? "OFF" : "ON" }) });
 const snapshot = button({ icon: "shot", words: t("snapshot"), click: () => give(snapshot, "snapshot", {}, t("snapshot.done")) });
 const lock = button({ icon: "lock", words: t("lock.5m"), click: () => give(lock, "lock", { before: "5m" }, (result) => t("lock.done", { n: result.data.locked?.length ?? 0 })) });
 
@@ -189,11 +189,12 @@ export function showControl() {
   one("control").append(
     h("h3", { class: "unseen" }, t("control")),
     h("div", { class: "recording" }, record, h("p", { class: "times", role: "timer" }, elapsed, remaining)),
+    h("div", { class: "row wrap quick" }, snapshot, lock),
     field("mode", t("mode"), mode),
     h("div", { class: "field" }, h("p", { id: "t-duration", class: "as-label" }, t("duration")), h("div", { class: "durations" }, chips, customPlace), ownForm),
     field("label", t("label"), label),
     hint,
-    h("div", { class: "row wrap" }, snapshot, lock, stream),
+    h("p", {}, stream),
   );
   watch(["status", "info", "online", "session"], show);
   setInterval(tick, 250);

@@ -5,7 +5,7 @@ import { cameraName, get, set, watch } from "./state.js";
 import { bytes, has, span, t, when } from "./words.js";
 
 const KEPT = 200;
-const SHOWN = 12;
+const SHOWN = 10;
 
 const ICONS = {
   agent_started: "check",
@@ -36,7 +36,7 @@ export function eventWords(event) {
     size: event.size_bytes === undefined ? "" : bytes(event.size_bytes),
     length: event.duration_s === undefined ? "" : span(event.duration_s),
     free: event.free_bytes === undefined ? "" : bytes(event.free_bytes),
-    seconds: event.seconds,
+    seconds: event.step_s,
   };
   const key = `event.${event.event_type}`;
   return has(key) ? t(key, values) : event.event_type.replaceAll("_", " ");

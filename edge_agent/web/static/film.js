@@ -2,7 +2,8 @@
 // Both call `seen()` for every picture that really changed on the screen.
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
-const NOTHING = "data:,";
+// One clear pixel: an <img> without a picture shows a broken one.
+const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 const BEHIND_S = 1.6; // further behind the newest fragment than this: jump
 const KEPT_S = 20; // how much of what was shown stays in memory
 

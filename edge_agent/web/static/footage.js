@@ -3,7 +3,6 @@
 
 import { read } from "./api.js";
 import { get } from "./state.js";
-import { eventWords } from "./events.js";
 import { has, t } from "./words.js";
 
 const PAGE = 1000;
@@ -28,6 +27,28 @@ function segmentOf(one) {
     locked: one.locked,
     lockLabel: one.lock_label,
   };
+}
+
+const KNOWN_GAPS = 60; // of a day's gaps so many, the longest, are looked up
+const BOX_BYTES = 4096;
+const boxes = new Map(); // path: promise of what a segment says of itself
+
+/** The box at a segment's end, with which the file describes itself: its session, boot, and place in its run. */
+function boxOf(segment) {
+  if (!boxes.has(segment.path)) {
+    boxes.set(segment.path, readBox(segment).catch(() => null));
+  }
+  return boxes.get(segment.path);
+}
+
+async function readBox({ url, size }) {
+  const answer = await fetch(url, { headers: { Range: `bytes=${Math.max(0, size - BOX_BYTES)}-` } });
+  if (answer.status !== 206) return null;
+  const data = new DataView(await answer.arrayBuffer());
+  const end = data.byteLength - 4;
+  const length = data.getUint32(end);
+  const text = new Uint8Array(data.buffer, end + 4 - length + 24, length - 28);
+  return JSON.parse(new TextDecoder().decode(text));
 }
 
 const iso = (ms) => new Date(ms).toISOString();
@@ -75,7 +96,7 @@ export class Footage {
   /** Recordings as a person remembers them: what follows without a pause in one mode, on all cameras together. */
   get takes() {
     const takes = [];
-    for (const one of [...this.segments.values()].sort((a, b) => a.start - b.start)) {
+    for (const one of [...this.segments.values()].sort((a, b) => a.start - b.start || (a.camera < b.camera ? -1 : 1))) {
       const last = takes[takes.length - 1];
       const goesOn = last && one.start <= last.end + JOINED_MS && one.mode === last.mode && one.label === last.label;
       if (goesOn) {
@@ -96,7 +117,7 @@ export function gapsOf(tracks) {
     for (let place = 1; place < track.length; place += 1) {
       const [before, after] = [track[place - 1], track[place]];
       if (after.start - before.end > JOINED_MS) {
-        const gap = { camera, start: before.end, end: after.start };
+        const gap = { camera, start: before.end, end: after.start, before, after };
         gaps.push({ ...gap, ...reasonOf(gap, before, after, tracks) });
       }
     }
@@ -105,8 +126,6 @@ export function gapsOf(tracks) {
 }
 
 function reasonOf(gap, before, after, tracks) {
-  const told = toldOf(gap);
-  if (told) return told;
   if (before.run === after.run) return { kind: "missing", words: t("gap.missing") };
   const middle = (gap.start + gap.end) / 2;
   const others = [...tracks.entries()].filter(([camera]) => camera !== gap.camera).flatMap(([, track]) => track);
@@ -125,17 +144,43 @@ function reasonOf(gap, before, after, tracks) {
   return { kind: "stopped", words: t("gap.stopped") };
 }
 
-/** What the agent itself said about it, where this page knows. */
-function toldOf(gap) {
-  for (const event of get("events")) {
-    const at = Date.parse(event.at);
-    if (event.event_type === "camera_fault" && event.camera === gap.camera && at >= gap.start - 2_000 && at <= gap.end) {
-      return { kind: "fault", words: eventWords(event) };
-    }
-    const near = at >= gap.start - 5_000 && at <= Math.min(gap.end, gap.start + 15_000);
-    if (event.event_type === "recording_stopped" && near && has(`reason.${event.reason}`)) {
-      return { kind: "stopped", words: eventWords(event) };
+/** Ask the files on both sides of each gap, and the newest events, what happened. True where that told more. */
+export async function explainGaps(gaps) {
+  const longest = [...gaps].sort((a, b) => b.end - b.start - (a.end - a.start)).slice(0, KNOWN_GAPS);
+  let more = false;
+  for (const gap of longest) {
+    const [before, after] = await Promise.all([boxOf(gap.before), boxOf(gap.after)]);
+    const found = before && after && judged(before, after, gap);
+    if (found && found.words !== gap.words) {
+      Object.assign(gap, found);
+      more = true;
     }
   }
-  return null;
+  return more;
+}
+
+/** The same table as the agent's own, in core/gaps.py. */
+function judged(before, after, gap) {
+  if (before.sequence === after.sequence) {
+    return after.index === before.index + 1 ? fault(gap, "gap.silent") : { kind: "missing", words: t("gap.missing") };
+  }
+  if (after.index > 0) return { kind: "missing", words: t("gap.missing") };
+  if (!before.session || !after.session) return null;
+  if (before.session !== after.session) return { kind: "stopped", words: stopOf(gap) ?? t("gap.stop") };
+  if (before.boot_id !== after.boot_id) return { kind: "fault", words: t("gap.power") };
+  const same = before.mode === after.mode && before.width === after.width && before.height === after.height;
+  return same ? fault(gap, "gap.failed") : { kind: "stopped", words: t("gap.switch", { mode: after.mode }) };
+}
+
+/** A fault, in the agent's own words where this page heard them. */
+function fault(gap, otherwise) {
+  const near = (at) => at >= gap.start - 3_000 && at <= gap.end + 1_000;
+  const told = get("events").find((event) => event.event_type === "camera_fault" && event.camera === gap.camera && near(Date.parse(event.at)));
+  return { kind: "fault", words: told ? told.message : t(otherwise) };
+}
+
+function stopOf(gap) {
+  const near = (at) => at >= gap.start - 5_000 && at <= Math.min(gap.end, gap.start + 15_000);
+  const told = get("events").find((event) => event.event_type === "recording_stopped" && near(Date.parse(event.at)));
+  return told && has(`reason.${told.reason}`) ? t(`reason.${told.reason}`) : null;
 }

@@ -23,7 +23,7 @@ class Tile {
     this.filmFailures = 0;
     this.notBefore = 0;
     this.img = h("img", { class: "layer", alt: "" });
-    this.video = h("video", { class: "layer film", muted: true, playsInline: true, "aria-hidden": "true" });
+    this.video = h("video", { class: "layer film", muted: true, playsInline: true, });
     this.video.muted = true;
     this.name = h("span", { class: "name" });
     this.mark = h("span", { class: "rec", hidden: true }, icon("dot"), "REC");
@@ -142,7 +142,8 @@ class Tile {
   get fps() {
     const since = performance.now() - MEASURED_MS;
     const times = this.times.filter((at) => at >= since);
-    return times.length > 1 ? ((times.length - 1) * 1000) / (times[times.length - 1] - times[0]) : 0;
+    const length = times.length > 1 ? times[times.length - 1] - times[0] : 0;
+    return length > MEASURED_MS / 4 ? ((times.length - 1) * 1000) / length : null;
   }
 
   /** Say how old the picture is; called some times a second. */
@@ -154,7 +155,9 @@ class Tile {
     write(this.name, cameraName(this.id));
     this.mark.hidden = !(told?.recording && told.state === "running");
     this.node.classList.toggle("old", old);
-    write(this.rate, old || !this.seenAt ? "" : t("live.rate", { fps: Math.round(this.fps), age: Math.max(0.1, age_ms / 1000).toFixed(1) }));
+    const { fps } = this;
+    const words = { fps: fps === null ? "–" : Math.round(fps), age: Math.max(0.1, age_ms / 1000).toFixed(1) };
+    write(this.rate, old || !this.seenAt ? "" : t("live.rate", words));
     write(this.veil, old ? this.why(told, age) : "");
     this.veil.hidden = !old;
     this.veil.lang = old && told?.error ? "en" : lang;

@@ -3,7 +3,7 @@
 import { album } from "./album.js";
 import { Clip } from "./clip.js";
 import { button, h, write } from "./dom.js";
-import { Footage, gapsOf, newestBefore } from "./footage.js";
+import { Footage, explainGaps, gapsOf, newestBefore } from "./footage.js";
 import { Player } from "./player.js";
 import { cameraName, deviceNow, get, watch } from "./state.js";
 import { Takes } from "./takes.js";
@@ -13,6 +13,7 @@ import { clockTime, longDate, t } from "./words.js";
 
 const DAY_MS = 86_400_000;
 const REFRESH_MS = 700;
+const ROOMY = matchMedia("(min-width: 64rem)"); // where the player has room beside the list
 const TAIL_MS = 2_000;
 const OVERLAP_MS = 120_000; // how far back to look again for files that were stored meanwhile
 
@@ -50,7 +51,7 @@ class Recordings {
       },
     });
     this.takes = new Takes({
-      play: (ms) => this.#playFrom(ms),
+      play: (start, end) => this.#playFrom(start, end),
       save: ({ start, end }, cameras) => this.clip.save({ start, end }, cameras),
       changed: (gone) => this.#changed(gone),
     });
@@ -61,8 +62,7 @@ class Recordings {
   }
 
   get node() {
-    return [
-      h(
+    const day = h(
         "div",
         { class: "card" },
         h(
@@ -78,11 +78,8 @@ class Recordings {
         this.state,
         this.player.node,
         h("div", { class: "peeking" }, this.timeline.node, this.peek),
-      ),
-      this.clip.node,
-      this.takes.node,
-      album(),
-    ];
+      );
+    return [h("div", { class: "left" }, day, this.clip.node, album()), this.takes.node];
   }
 
   async openNewest(before) {
@@ -120,6 +117,8 @@ class Recordings {
     }
     this.#show();
     this.timeline.fit();
+    const newest = footage.takes.at(-1);
+    if (newest && ROOMY.matches) this.player.seek(newest.start);
   }
 
   #show() {
@@ -131,6 +130,16 @@ class Recordings {
     write(this.state, this.footage.segments.size ? "" : t("day.none"));
     this.#tails();
     this.timeline.draw();
+    this.#explain();
+  }
+
+  async #explain() {
+    const { gaps } = this.timeline;
+    const { footage } = this;
+    if ((await explainGaps(gaps)) && footage === this.footage && gaps === this.timeline.gaps) {
+      this.takes.show(footage.takes, gaps);
+      this.timeline.draw();
+    }
   }
 
   /** From the last stored file up to now: what is being written. */
@@ -191,8 +200,9 @@ class Recordings {
     }
   }
 
-  #playFrom(ms) {
-    if (!this.player.seek(ms)) return;
+  #playFrom(start, end) {
+    if (end) this.timeline.look(start, end);
+    if (!this.player.seek(start)) return;
     this.player.play();
     this.player.node.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }

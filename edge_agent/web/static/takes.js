@@ -27,7 +27,7 @@ export class Takes {
   }
 
   show(takes, gaps) {
-    const key = JSON.stringify([takes.map((take) => [take.start, take.end, take.segments.length, take.segments.filter((one) => one.locked).length]), gaps.length, mayOperate()]);
+    const key = JSON.stringify([takes.map((take) => [take.start, take.end, take.segments.length, take.segments.filter((one) => one.locked).length]), gaps.map((gap) => gap.words), mayOperate()]);
     if (key === this.#key) return;
     this.#key = key;
     this.#open = new Set([...this.list.querySelectorAll("details[open]")].map((node) => node.dataset.start));
@@ -57,7 +57,7 @@ export class Takes {
       { class: "take card" },
       h(
         "button",
-        { type: "button", class: "thumb", "aria-label": `${t("play")}: ${name}`, click: () => this.ask.play(start) },
+        { type: "button", class: "thumb", "aria-label": `${t("play")}: ${name}`, click: () => this.ask.play(start, end) },
         first.thumbnail && h("img", { src: first.thumbnail, alt: "", loading: "lazy", width: 160, height: 120 }),
         icon("play"),
       ),
@@ -66,9 +66,9 @@ export class Takes {
         { class: "about" },
         h("h4", {}, name, locked > 0 && h("span", { class: "kept" }, icon("lock"), locked === segments.length ? t("kept") : t("kept.part", { n: locked, of: segments.length }))),
         h("p", {}, facts.join(" · ")),
-        h("div", { class: "row wrap acts" }, lock, button({ icon: "save", words: t("take.save"), class: "quiet", click: () => this.ask.save(take, cameras) }), bin),
-        this.#files(take),
       ),
+      h("div", { class: "row acts" }, lock, button({ icon: "save", words: t("take.save"), class: "quiet", click: () => this.ask.save(take, cameras) }), bin),
+      this.#files(take),
     );
   }
 

@@ -119,6 +119,13 @@ export class Timeline {
     this.#show(from + by, to + by);
   }
 
+  /** Show a recording large, if it is small in what is shown now. */
+  look(start, end) {
+    const [from, to] = this.view;
+    const margin = (end - start) * 0.1;
+    if (start < from || end > to || end - start < (to - from) / 4) this.#show(start - margin, end + margin);
+  }
+
   /** Bring an instant into view. */
   reveal(ms) {
     const [from, to] = this.view;

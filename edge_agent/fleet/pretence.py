@@ -111,6 +111,7 @@ class PretendedRuns:
         self._footage = footage
         self._report = report
         self._segment_s = segment_s
+        self._beat_s = min(BEAT_S, segment_s)
         self._loop = asyncio.get_running_loop()
         self._lives: dict[str, _Life] = {}
 
@@ -161,7 +162,7 @@ class PretendedRuns:
         life = self._lives.get(run_id)
         if life is None:
             return
-        life.timer = self._loop.call_later(BEAT_S, self._beat, run_id)
+        life.timer = self._loop.call_later(self._beat_s, self._beat, run_id)
         self.post(ev.BytesSeen(life.run.camera, run_id))
         now = self._clock.now()
         if life.segment_began is not None and now.mono_s - life.segment_began.mono_s >= self._segment_s:

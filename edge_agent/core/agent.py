@@ -69,6 +69,7 @@ class Agent:
         self._problems = Problems()
         self.storage = Storage(self._problems)
         self._told_started: str | None = None
+        self.ran_out: str | None = None
         self._timetable = Timetable(settings.modes)
         self._comparison: Compare | None = None
         self._conduct = Conduct(self)
@@ -228,7 +229,10 @@ class Agent:
             return []
         recorder.first_frame(now)
         session = self.session
-        if session is None or session.started is not None or not self._fits(camera):
+        if session is None or not self._fits(camera):
+            return []
+        self._timetable.first_frame(camera, at)
+        if session.started is not None:
             return []
         self.session = replace(session, started=at)
         return [UpdateSession(self.session)]
@@ -319,6 +323,7 @@ class Agent:
         if session is None:
             return []
         if self._timetable.is_over(session, now):
+            self.ran_out = session.id
             return self.end("duration")
         if not self._timetable.step_is_over(now):
             return []

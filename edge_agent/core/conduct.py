@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from edge_agent.core import events as ev
@@ -118,7 +119,7 @@ class Conduct:
             return self._reject(
                 command,
                 Code.OUT_OF_RANGE,
-                f"at {command.at.isoformat()} is {ahead_s:.0f} s from now on this device's clock: "
+                f"at {_told(command.at)} is {ahead_s:.0f} s from now on this device's clock: "
                 f"give an instant from now to {MAX_AHEAD_S / 3600:.0f} h ahead",
                 now,
             )
@@ -127,7 +128,7 @@ class Conduct:
         self._tickets += 1
         heapq.heappush(self._scheduled, (now.mono_s + ahead_s, self._tickets, command))
         accepted = self._agent.ledger.take_on(
-            command, now, ahead_s + JOB_PATIENCE_S, f"waiting for {command.at.isoformat()}"
+            command, now, ahead_s + JOB_PATIENCE_S, f"waiting for {_told(command.at)}"
         )
         return [accepted]
 
@@ -292,6 +293,8 @@ class Conduct:
     def _look_at_running(self, command: Command, goal: _Running, now: Now, *, late: bool) -> list[Effect]:
         agent = self._agent
         session = agent.session
+        if session is None and agent.ran_out == goal.session_id:
+            return self._settle(command, Code.OK, f"{goal.mode} ran for its whole duration", now)
         if session is None or session.id != goal.session_id or session.mode != goal.mode:
             return self._settle(command, Code.INTERRUPTED, "stopped or changed before every camera ran", now)
         running = [camera for camera in session.cameras if agent.delivers(camera)]
@@ -376,3 +379,7 @@ class Conduct:
     ) -> list[Effect]:
         self._goals.pop(command.id, None)
         return list(self._agent.ledger.settle(command, code, message, now, data))
+
+
+def _told(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%FT%T.%f}"[:-3] + "Z"

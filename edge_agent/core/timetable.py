@@ -18,18 +18,28 @@ class Timetable:
         self._modes = modes
         self._first_mono_s: float | None = None
         self._step_end_mono_s: float | None = None
+        self._frames: dict[str, float] = {}
 
     def clear(self) -> None:
         """Another step or session begins; its length counts when its cameras deliver."""
         self._first_mono_s = self._step_end_mono_s = None
+        self._frames.clear()
+
+    def first_frame(self, camera: str, at: Now) -> None:
+        """The footage of this step begins at `at` on `camera`; bytes of it are seen up to a fragment later."""
+        self._frames.setdefault(camera, at.mono_s)
 
     def delivering(self, session: Session, now: Now, *, everyone: bool) -> None:
-        """Some camera of the session delivers, or everyone: the step is on now, unless it is already."""
+        """Some camera of the session delivers, or everyone: the step is on, unless it is already.
+
+        Its length counts from the first frame of the camera that came last, so that each has footage of all of it.
+        """
         if self._first_mono_s is None:
             self._first_mono_s = now.mono_s
         if self._step_end_mono_s is None and (everyone or now.mono_s - self._first_mono_s >= STEP_PATIENCE_S):
             length_s = self._modes[session.mode].steps[session.step].length_s
-            self._step_end_mono_s = None if length_s is None else now.mono_s + length_s
+            begun_mono_s = max((self._frames.get(camera, now.mono_s) for camera in session.cameras), default=now.mono_s)
+            self._step_end_mono_s = None if length_s is None else begun_mono_s + length_s
 
     def step_is_over(self, now: Now) -> bool:
         return self._step_end_mono_s is not None and now.mono_s >= self._step_end_mono_s

@@ -435,3 +435,23 @@ def test_a_camera_that_was_missing_for_a_while_is_no_problem_any_more() -> None:
     world.broken.clear()
     world.wait(30)
     assert world.agent.snapshot().problems == ()
+
+
+def test_a_step_lasts_its_length_from_the_first_frame_of_the_last_camera(world: World) -> None:
+    world.command(Start(mode="quick"), "a")
+    first, second = world.alive["cam0"], world.alive["cam1"]
+    world.post(ev.FirstFrame("cam0", first.run_id, world.now))
+    world.mono_s += 0.2
+    world.post(ev.FirstFrame("cam1", second.run_id, world.now))
+    world.mono_s += 1.2  # a fragment is a second long, and only then are there bytes to see
+    world.post(ev.BytesSeen("cam0", first.run_id))
+    world.post(ev.BytesSeen("cam1", second.run_id))
+    assert world.agent.next_deadline() == pytest.approx(1000.2 + 10)
+
+
+def test_a_start_shorter_than_its_first_fragment_succeeds(world: World) -> None:
+    world.command(Start(mode="cam0-640", duration_s=1.0), "a")
+    world.post(ev.FirstFrame("cam0", world.alive["cam0"].run_id, world.now))
+    world.wait(1.1, playing=False)
+    assert world.final("a").code is Code.OK
+    assert world.final("a").message == "cam0-640 ran for its whole duration"

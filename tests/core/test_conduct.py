@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
 
@@ -55,6 +55,11 @@ def test_a_common_start_instant_out_of_reach_is_refused(world: World, ahead_s: i
     world.command(Start(), "a", at=EPOCH + timedelta(seconds=ahead_s))
     assert _code(world, "a") is Code.OUT_OF_RANGE
     assert world.alive == {}
+
+
+def test_a_common_start_instant_is_told_in_utc(world: World) -> None:
+    world.command(Start(), "a", at=(EPOCH + timedelta(seconds=5)).astimezone(timezone(timedelta(hours=9))))
+    assert world.answers[0][1].message == "waiting for 2026-11-23T09:15:05.000Z"
 
 
 def test_a_common_start_instant_just_past_is_obeyed_at_once(world: World) -> None:

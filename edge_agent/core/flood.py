@@ -10,15 +10,17 @@ COMMAND_BURST = 20
 class FloodGuard:
     """Admits commands as long as they come no faster than the limits; a refused one costs nothing."""
 
-    def __init__(self) -> None:
-        self._left = float(COMMAND_BURST)
+    def __init__(self, per_s: float = COMMANDS_PER_S, burst: float = COMMAND_BURST) -> None:
+        self._per_s = per_s
+        self._burst = float(burst)
+        self._left = self._burst
         self._last_mono_s: float | None = None
 
     def admit(self, mono_s: float) -> bool:
         """Whether a command that came at this monotonic instant may be obeyed."""
         if self._last_mono_s is not None:
             passed_s = max(0.0, mono_s - self._last_mono_s)
-            self._left = min(float(COMMAND_BURST), self._left + passed_s * COMMANDS_PER_S)
+            self._left = min(self._burst, self._left + passed_s * self._per_s)
         self._last_mono_s = mono_s
         if self._left < 1:
             return False

@@ -1,7 +1,7 @@
 """What becomes of a message on a command topic, before anybody reads its payload: pure, the instant comes in.
 
-A retained command is marked and named once, a flood costs one answer a second, a repeated delivery is dropped. What
-the payload says and whether the command came too late is judged further in.
+A retained command is marked and named once, a flood costs a bounded number of answers, a repeated delivery is dropped.
+What the payload says and whether the command came too late is judged further in.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from edge_agent.mqtt.topics import ALL_DEVICES, CommandTopic, GroupTopic, TopicT
 
 FLOOD_ANSWER_S = 1.0
 """How long refused commands are counted before they are answered together."""
+FLOOD_ANSWERS = 100
+FLOOD_ANSWERS_PER_S = 10
+"""Commands refused for coming too fast that are answered one by one; of more than these only the number is told."""
 _REMEMBERED = 64
 """Retained topics and recent deliveries that are told apart; a broker has no more in flight to one client."""
 
@@ -62,6 +65,7 @@ class Intake:
         self._confirmed: set[str] | None = None
         self._handled: OrderedDict[tuple[str, int, bytes], None] = OrderedDict()
         self._flood = FloodGuard()
+        self._refusals = FloodGuard(FLOOD_ANSWERS_PER_S, FLOOD_ANSWERS)
         self._refused = 0
         self._last_refused: tuple[Incoming, CommandTopic | GroupTopic] | None = None
 
@@ -108,6 +112,8 @@ class Intake:
             self._forget(message.topic)
             return _raw(message, topic, received, _CLEARED)
         if not self._flood.admit(received.mono_s):
+            if self._refusals.admit(received.mono_s):
+                return _raw(message, topic, received, _TOO_FAST)
             self._refused += 1
             self._last_refused = (message, topic)
             return None
@@ -162,6 +168,10 @@ class Intake:
 _CLEARED = Refusal(
     Code.RETAINED,
     "this was taken as the clearing of the retained command that lay on its topic; send it again if it was meant",
+)
+_TOO_FAST = Refusal(
+    Code.RATE_LIMITED,
+    f"more than {COMMANDS_PER_S} commands a second came (burst {COMMAND_BURST}); send this one again",
 )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S
 from edge_agent.core.model import Code, Now
-from edge_agent.mqtt.intake import Intake
+from edge_agent.mqtt.intake import FLOOD_ANSWERS, Intake
 from edge_agent.mqtt.messages import Incoming
 from edge_agent.mqtt.topics import TopicTree
 
@@ -139,22 +139,26 @@ def test_no_more_than_the_burst_and_the_rate_come_through(gaps_s: list[float]) -
     mono_s, taken = 0.0, 0
     for gap_s in gaps_s:
         mono_s += gap_s
-        taken += taker.judge(replace(START, qos=0), at(mono_s)) is not None
+        raw = taker.judge(replace(START, qos=0), at(mono_s))
+        taken += raw is not None and raw.refusal is None
     assert taken <= COMMAND_BURST + COMMANDS_PER_S * mono_s + 1e-6
     assert taken >= min(len(gaps_s), COMMAND_BURST)
 
 
-def test_those_refused_are_answered_together_with_their_count() -> None:
+def test_those_refused_are_answered_each_and_those_beyond_together() -> None:
     taker = intake()
-    verdicts = [taker.judge(Incoming(f"blackbox/van7/cmd/v{number}", b"", qos=0), at(0)) for number in range(50)]
-    assert sum(verdict is not None for verdict in verdicts) == COMMAND_BURST
+    many = COMMAND_BURST + FLOOD_ANSWERS + 30
+    verdicts = [taker.judge(Incoming(f"blackbox/van7/cmd/v{number}", b"", qos=0), at(0)) for number in range(many)]
+    answered = [raw for raw in verdicts if raw is not None]
+    assert [raw.verb for raw in answered if raw.refusal] == [f"v{20 + number}" for number in range(FLOOD_ANSWERS)]
+    assert {raw.refusal.code for raw in answered if raw.refusal} == {Code.RATE_LIMITED}
     assert taker.flooded
     raw = taker.flood_answer(at(1))
     assert raw is not None
     assert raw.refusal is not None
     assert raw.refusal.code is Code.RATE_LIMITED
     assert raw.refusal.message.startswith("30 commands were refused")
-    assert raw.verb == "v49"
+    assert raw.verb == f"v{many - 1}"
     assert not taker.flooded
     assert taker.flood_answer(at(2)) is None
 

@@ -25,10 +25,11 @@ NO_SIGNAL = Path(__file__).with_name("no_signal.jpg").read_bytes()
 LINGER_S = 10.0
 """How long frames stay wanted after the last viewer has gone: a page that is loaded again finds the camera running."""
 MEASURED_S = 2.0
-SENDFILE_FROM_BYTES = 600_000
-"""From how many bytes for all viewers together a frame goes through a memory file.
+FILE_PAYS_FROM_VIEWERS, FILE_PAYS_FROM_VIEWERS_IF_LARGE, LARGE_BYTES = 20, 8, 100_000
+"""From how many viewers on a frame goes through a memory file.
 
-Filling one costs 60 us for 25 KB and 130 us for 180 KB; sending from it saves 3 us and 25 us per viewer.
+Filling one costs 60 us for 25 KB and 130 us for 180 KB, and sending from it saves 3 us and 15 us per viewer
+(tests/bench/fanout.py, with this set to 1 and to 1000).
 """
 
 
@@ -56,6 +57,7 @@ class LiveView:
 
     `wanted` is called with True when the first viewer or snapshot needs frames, and with False `linger_s` after the
     last one needed them. `latest` holds the newest frame and may be subscribed to; that does not make frames wanted.
+    When no frame came for `no_signal_after_s`, viewers see a stand-in, once a second; `latest` never holds it.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class LiveView:
         wanted: Callable[[bool], None],
         clock: Callable[[], Now],
         linger_s: float = LINGER_S,
+        no_signal_after_s: float = NO_SIGNAL_AFTER_S,
     ) -> None:
         self.camera = camera
         self.latest: Latest[Frame] = Latest()
         self._wanted = wanted
         self._clock = clock
         self._linger_s = linger_s
+        self._no_signal_after_s = no_signal_after_s
         self.audience = Audience()
         self._gone: dict[Viewer, Callable[[], None]] = {}
         self._files = MemoryFiles()
@@ -133,11 +137,11 @@ class LiveView:
         if not self.audience:
             self._heard_mono_s = now_s
             self._standing_in = False
-            self._silence = asyncio.get_running_loop().call_later(NO_SIGNAL_AFTER_S, self._stand_in)
+            self._silence = asyncio.get_running_loop().call_later(self._no_signal_after_s, self._stand_in)
         self._gone[viewer] = gone
         viewer.begin(self, self._interval_s)
         newest = self.latest.value
-        if self.newest is None and newest is not None and now_s - newest.captured_mono_s < NO_SIGNAL_AFTER_S:
+        if self.newest is None and newest is not None and now_s - newest.captured_mono_s < self._no_signal_after_s:
             self.newest = Part(newest)
         if self.newest is not None:
             viewer.offer(self.newest, now_s)
@@ -187,8 +191,8 @@ class LiveView:
         # First give the last one's file back: its pages are still in the cache, and taken first by the new one.
         if self.newest is not None:
             self.newest.release()
-        many = len(self.audience) * len(frame.jpeg) >= SENDFILE_FROM_BYTES
-        part = self.newest = Part(frame, self._files if many else None)
+        many = FILE_PAYS_FROM_VIEWERS_IF_LARGE if len(frame.jpeg) >= LARGE_BYTES else FILE_PAYS_FROM_VIEWERS
+        part = self.newest = Part(frame, self._files if len(self.audience) >= many else None)
         self.audience.offer(part, frame.captured_mono_s)
 
     def _need(self) -> None:
@@ -213,7 +217,7 @@ class LiveView:
     def _stand_in(self) -> None:
         """Show the stand-in if the camera was silent for long, and look again when it may be due."""
         now = self._clock()
-        patience_s = NO_SIGNAL_EVERY_S if self._standing_in else NO_SIGNAL_AFTER_S
+        patience_s = NO_SIGNAL_EVERY_S if self._standing_in else self._no_signal_after_s
         wait_s = self._heard_mono_s + patience_s - now.mono_s
         if wait_s <= 0:
             self._standing_in = True

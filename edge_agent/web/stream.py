@@ -113,14 +113,18 @@ class StreamHandler(LiveHandler):
 class SnapshotHandler(LiveHandler):
     """`GET /snapshot/{camera}.jpg`: one picture, captured after the request."""
 
+    def initialize(self, views: Mapping[str, LiveView], seats: Seats, timeout_s: float = SNAPSHOT_TIMEOUT_S) -> None:
+        super().initialize(views, seats)
+        self.timeout_s = timeout_s
+
     async def get(self, camera: str) -> None:
         view = self.view(camera)
         if view is None:
             return
         try:
-            frame = await view.fresh(SNAPSHOT_TIMEOUT_S)
+            frame = await view.fresh(self.timeout_s)
         except TimeoutError:
-            detail = f"{view.camera} delivered no picture within {SNAPSHOT_TIMEOUT_S:.0f} s; its state says why"
+            detail = f"{view.camera} delivered no picture within {self.timeout_s:g} s; its state says why"
             self.problem(HTTPStatus.SERVICE_UNAVAILABLE, Code.NO_FRAMES, detail)
             return
         self.set_header("Content-Type", "image/jpeg")

@@ -30,11 +30,11 @@ _EARLY = 0.25
 """By how much of its interval a frame may come early: cameras are not exact, and a skipped frame is seen."""
 
 
-def prepare(connection: socket.socket) -> None:
+def prepare(connection: socket.socket, gone_after_ms: int = GONE_AFTER_MS) -> None:
     """Set what a live connection needs: no delay, little held unsent, and an end when the other side has vanished."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, gone_after_ms)
     # While no frames are due nothing is sent, so nothing would be missed.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE_S)
@@ -71,7 +71,7 @@ class Viewer(ABC):
     def __init__(self, fps: float | None = None) -> None:
         self.dropped = 0
         self._own_interval_s = self._interval_s = 1 / fps if fps else 0.0
-        self._due_s = 0.0
+        self._due_s = float("-inf")
         self._missed = False
         self._part: Part | None = None  # the one under way
         self._hub: Hub | None = None
@@ -96,7 +96,9 @@ class Viewer(ABC):
         if self._interval_s:
             if now_s + self._interval_s * _EARLY < self._due_s:
                 return
-            self._due_s = max(self._due_s, now_s - self._interval_s) + self._interval_s
+            # From when it was due, so that the rate is met on average; from now after a pause.
+            on_time = now_s - self._due_s < self._interval_s
+            self._due_s = (self._due_s if on_time else now_s) + self._interval_s
         if self._part is None:
             self._start(part)
             return
@@ -143,10 +145,12 @@ class SocketViewer(Viewer):
     remainder waits for the socket to become writable.
     """
 
-    def __init__(self, connection: socket.socket, opening: bytes, fps: float | None = None) -> None:
+    def __init__(
+        self, connection: socket.socket, opening: bytes, fps: float | None = None, gone_after_ms: int = GONE_AFTER_MS
+    ) -> None:
         super().__init__(fps)
         connection.setblocking(False)
-        prepare(connection)
+        prepare(connection, gone_after_ms)
         # Nothing was sent yet, so the kernel has room for the few hundred bytes of a header.
         connection.sendall(opening)
         self._socket = connection

@@ -15,7 +15,7 @@ from edge_agent.app.stores import Stores
 from edge_agent.app.upkeep import policy_of
 from edge_agent.config import Config
 from edge_agent.core import events as ev
-from edge_agent.core.commands import Clip, Command, Lock, Snapshot, Unlock
+from edge_agent.core.commands import Clip, Command, Lock, Refusal, Snapshot, Unlock
 from edge_agent.core.model import Code, EventType
 from edge_agent.core.retention import lock_quota_bytes
 from edge_agent.core.status import AgentStatus
@@ -155,7 +155,7 @@ class Jobs:
         for segment in outcome.segments:
             bench.report(EventType.SEGMENT_LOCKED, {"camera": segment.camera, "path": segment.path})
         data = {
-            "from": format_instant(start),
+            "from": None if body.start is None and body.end is not None else format_instant(start),
             "to": format_instant(end),
             "locked": [segment.path for segment in outcome.segments],
             "pending": outcome.pending,
@@ -176,8 +176,8 @@ class Jobs:
     async def _clip(self, camera: str, start: datetime, end: datetime) -> tuple[Code, str, dict[str, Any]]:
         bench = self._bench
         pieces = await bench.library.pieces(camera, start, end)
-        if not pieces:
-            raise JobFailed(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
+        if isinstance(pieces, Refusal):
+            raise JobFailed(pieces.code, pieces.message)
         await bench.stores.footage.run(bench.stores.volume.demand)
         written = await bench.stores.footage.run(bench.stores.archive.new_clip)
         try:

@@ -14,11 +14,13 @@ from edge_agent.app.disk import Disk
 from edge_agent.app.recording import OpenFootage
 from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code
+from edge_agent.core.modes import unknown
 from edge_agent.storage.album import newest_snapshots
 from edge_agent.storage.archive import Archive, Deleted
 from edge_agent.storage.errors import StorageError
 from edge_agent.storage.index import Filter, Page
 from edge_agent.web.ports import Picture, Wanted
+from edge_agent.wire.values import format_instant
 
 CHUNK_BYTES = 256 * 1024
 THUMBNAILS_AT_ONCE = 2
@@ -88,15 +90,32 @@ class Library:
             pieces = await self.pieces(camera, start, end)
         except StorageError as error:
             return Refusal(Code.INTERNAL, str(error))
-        if not pieces:
-            return Refusal(Code.NOT_FOUND, f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ}")
+        if isinstance(pieces, Refusal):
+            return pieces
         return _stream(clip_arguments("-", pieces, start, end))
 
-    async def pieces(self, camera: str, start: datetime, end: datetime) -> list[tuple[Path, datetime]]:
-        """The files that hold a window, with their starts, oldest first, the one being written included."""
+    async def pieces(self, camera: str, start: datetime, end: datetime) -> list[tuple[Path, datetime]] | Refusal:
+        """The files that hold a window, with their starts, oldest first, the one being written included.
+
+        Refuses a window without footage, and one with pictures of several sizes: one file cannot hold them.
+        """
         stored = await self._disk.run(self._archive.window, camera, start, end)
+        written = [one for one in self._open_footage(camera) if one.started_at < end]
+        if not stored and not written:
+            if camera not in self._cameras:
+                return Refusal(Code.UNKNOWN_CAMERA, unknown("camera", camera, self._cameras))
+            return Refusal(
+                Code.NOT_FOUND, f"{camera} has no footage between {format_instant(start)} and {format_instant(end)}"
+            )
+        sizes = {(segment.width, segment.height) for segment in stored} | {one.size for one in written}
+        if len(sizes) > 1:
+            told = " and ".join(f"{width}x{height}" for width, height in sorted(sizes))
+            return Refusal(
+                Code.OUT_OF_RANGE,
+                f"{camera} recorded {told} in this window, and a file has one size: ask for a window with one of them",
+            )
         pieces = [(self._root / segment.path, segment.started_at) for segment in stored]
-        return pieces + [(one.path, one.started_at) for one in self._open_footage(camera) if one.started_at < end]
+        return pieces + [(one.path, one.started_at) for one in written]
 
     def recording_since(self) -> datetime | None:
         """The start of the oldest footage that is not stored yet; None when nothing is being recorded."""

@@ -78,6 +78,7 @@ class OpenFootage:
     index: int
     path: Path
     started_at: datetime
+    size: tuple[int, int]
 
 
 class Recording:
@@ -218,7 +219,8 @@ class Recording:
             studio.post(ev.BytesSeen(self.run.camera, self.run.run_id))
         if look.open is not None and (self.open is None or look.open.index != self.open.index):
             started_at = start_instant((self._record.first_frame or now).wall, spooled.offset_s(look.open))
-            self.open = OpenFootage(look.open.index, look.open.path, started_at)
+            size = (self.run.profile.width, self.run.profile.height)
+            self.open = OpenFootage(look.open.index, look.open.path, started_at, size)
             name = str(segment_path(self.run.camera, self.run.profile, started_at))
             studio.post(ev.SegmentOpened(self.run.camera, self.run.run_id, name))
         if look.bytes_total and now.mono_s - self._synced_mono_s >= SYNC_EVERY_S:

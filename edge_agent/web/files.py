@@ -267,7 +267,8 @@ class Clip(Guard):
     async def get(self) -> None:
         camera = self.get_query_argument("camera", "")
         if not is_name(camera):
-            raise _bad(f"camera {camera[:40]!r} is not a name; send camera, from and to", Code.UNKNOWN_CAMERA)
+            code = Code.UNKNOWN_CAMERA if camera else Code.MALFORMED
+            raise _bad(f"camera {camera[:40]!r} is not a name; send camera, from and to", code)
         start, end = instants(self.get_query_argument("from", None), self.get_query_argument("to", None))
         if start is None or end is None:
             raise _bad("a clip needs from and to; send both as ISO 8601 with Z")

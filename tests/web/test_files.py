@@ -335,6 +335,7 @@ async def test_a_clip_says_what_it_needs(tmp_path: Path, query: str) -> None:
         code, told = await site.document(f"/api/clip?{query}")
         assert code == 400
         assert told["detail"]
+        assert told["code"] == (Code.UNKNOWN_CAMERA if ".." in query else Code.MALFORMED)
 
 
 async def test_a_clip_without_footage_is_not_found(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class Device:
         self.disturbances: list[Disturbance] = []
         self.rests: list[Rest] = []
         self.lives = 0
+        self._given_up: list[Sent] = []
         self._seed = seed
         self._chance = random.Random(seed)
         self._broker = Mosquitto(directory / "broker")
@@ -80,8 +81,15 @@ class Device:
     def command(self) -> None:
         """Send one command of chance and, mostly, wait for what comes of it."""
         verb, payload = self._some_command()
+        if verb == "restart":
+            self.settle()
+            self.agent.mark()
         sent = self._send(verb, payload)
-        if self._chance.random() < 0.7:
+        if verb == "restart":
+            # As with any device that is offline, nobody takes what is sent meanwhile.
+            self._answered(sent)
+            self.agent.await_online()
+        elif self._chance.random() < 0.7:
             self._answered(sent)
 
     def _some_command(self) -> tuple[str, Payload]:
@@ -115,14 +123,18 @@ class Device:
             self._disturb(None, f"command {verb}")
         return sent
 
-    def _answered(self, sent: Sent) -> Document:
-        return sent.final(ANSWER_S)
+    def _answered(self, sent: Sent) -> None:
+        """Wait for the final answer. One that does not come is judged at the end, with all the others."""
+        with suppress(AssertionError):
+            sent.final(ANSWER_S)
 
     def settle(self) -> None:
         """Wait until every command that was sent has its final answer."""
         for _, sent in self.sent[-20:]:
-            with suppress(AssertionError):  # judged at the end, with all the others
+            if sent not in self._given_up:
                 self._answered(sent)
+                if not any(document["status"] != "accepted" for document in sent.results()):
+                    self._given_up.append(sent)
 
     # -- faults -------------------------------------------------------------------------------------------------------
 

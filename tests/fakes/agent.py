@@ -28,6 +28,8 @@ PATIENCE_S = 45.0
 DEVICE = "van7"
 BASE = "blackbox"
 _POLL_S = 0.02
+_PACE_S = 0.1
+"""Between two commands: an agent takes ten in a second."""
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -54,8 +56,9 @@ class Sent:
 
     def results(self) -> list[Document]:
         """The answers so far, oldest first."""
-        found = [heard for heard in self.agent.listener.of(self.agent.topic("result")) if self._ours(heard)]
-        return [heard.document for heard in found]
+        topic = self.agent.topic("result")
+        since = self.agent.listener.heard[self.mark :]
+        return [heard.document for heard in since if heard.topic == topic and self._ours(heard)]
 
     def final(self, patience_s: float = PATIENCE_S) -> Document:
         """Wait for the final answer."""
@@ -98,6 +101,7 @@ class RunningAgent:
         self._variables = dict(variables or {})
         self._starts = 0
         self._mark = 0
+        self._sent_mono_s = 0.0
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -224,6 +228,8 @@ class RunningAgent:
             payload = {"id": f"c{number}"} | payload
             command_id = payload["id"]
         content = json.dumps(payload) if isinstance(payload, dict) else payload
+        eventually(lambda: time.monotonic() - self._sent_mono_s >= _PACE_S, "the pace of a well-behaved sender")
+        self._sent_mono_s = time.monotonic()
         sent = Sent(self, command_id, b"%d" % number, len(self.listener.heard))
         self.listener.publish(topic or self.topic(f"cmd/{verb}"), content, CorrelationData=sent.correlation)
         return sent

@@ -119,8 +119,8 @@ def test_a_script_can_be_run(script: str) -> None:
 
 
 def test_no_test_sleeps_or_may_be_skipped() -> None:
-    # The fakes are programs of their own, and some of them stand for slow ones.
-    tests = [name for name in tracked() if re.match(r"tests/(?!fakes/).*\.py$", name)]
+    # The fakes are programs of their own, and some of them stand for slow ones. Benchmarks watch time pass.
+    tests = [name for name in tracked() if re.match(r"tests/(?!fakes/|bench/).*\.py$", name)]
     found = {(name, call) for name in tests for call in naps_and_skips(text_of(name))}
     assert found == set()
 

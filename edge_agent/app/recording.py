@@ -127,7 +127,8 @@ class Recording:
             return
         argv = self._argv(spooled)
         try:
-            process = spawn(
+            process = await studio.stores.footage.run(
+                spawn,
                 argv,
                 env=studio.cameras.environment,
                 stdout=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.app.cameras import Cameras
@@ -69,14 +69,7 @@ class Showing:
         )
         read_end, write_end = os.pipe()
         try:
-            self._stderr_path.unlink(missing_ok=True)
-            process = spawn(
-                argv,
-                env=stage.cameras.environment,
-                stdout=write_end,
-                stderr_path=self._stderr_path,
-                boot_id=stage.boot_id,
-            )
+            process = await stage.state.run(self._spawn, argv, write_end)
         except (SpawnFailed, OSError) as error:
             os.close(read_end)
             self._ended(ev.Cause.SPAWN_FAILED, str(error))
@@ -89,6 +82,11 @@ class Showing:
         finally:
             source.close()
             process.release()
+
+    def _spawn(self, argv: Sequence[str], write_end: int) -> CameraProcess:
+        stage, path = self._stage, self._stderr_path
+        path.unlink(missing_ok=True)
+        return spawn(argv, env=stage.cameras.environment, stdout=write_end, stderr_path=path, boot_id=stage.boot_id)
 
     def stop(self) -> None:
         """Ask the program to end."""

@@ -214,7 +214,7 @@ class Upkeep:
         message = health.message
         if problem is None and self._exhausted:
             problem = "disk_full"
-            message = "the disk is full, and what is left is locked or not ours: unlock or delete footage, or make room"
+            message = self._why_full(health.room)
         self._unread = self._unread or health.trouble in UNREADABLE
         if problem is not None:
             self._well_since_mono_s = None
@@ -226,6 +226,11 @@ class Upkeep:
             self._care.post(ev.StorageChanged(problem, message))
             return before is not None and problem is None
         return False
+
+    def _why_full(self, room: Room | None) -> str:
+        lacks_bytes = room is None or room.free_bytes < self.floor_bytes(room)
+        what = "is full" if lacks_bytes else "has almost no inodes left"
+        return f"the disk {what}, and what is left is locked or not ours: unlock or delete footage, or make room"
 
     def _may_resume(self, health: Health, mono_s: float) -> bool:
         if self._well_since_mono_s is None:

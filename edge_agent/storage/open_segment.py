@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -90,7 +91,7 @@ class OpenSegments:
             self._newest = segment.index
         for index in [index for index in self._watched if index < self._newest]:
             done = self._watched.pop(index)
-            os.close(done.descriptor)
+            _close(done.descriptor)
             self._frames += done.found.samples
             self._media_s += done.found.duration_s
         found = [watched.found for watched in self._watched.values()]
@@ -101,7 +102,7 @@ class OpenSegments:
     def close(self) -> None:
         """Close all descriptors."""
         while self._watched:
-            os.close(self._watched.popitem()[1].descriptor)
+            _close(self._watched.popitem()[1].descriptor)
 
     def _watch(self, segment: Spooled, first_frame: Now | None) -> _Watched | None:
         try:
@@ -125,6 +126,12 @@ class OpenSegments:
         if looked_s is not None:
             until_s = min(until_s, looked_s)  # a stepped clock stretches the stream, never the time that passed
         self._verified_s = max(self._verified_s, until_s)
+
+
+def _close(descriptor: int) -> None:
+    """Close for good: Linux frees a descriptor even where a dead disk answers the close with an error."""
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 def _sync(watched: _Watched) -> float:

@@ -107,9 +107,11 @@ def _read_segment(folder: int, path: PurePosixPath) -> Sealed | None:
 
 
 def read_lock(root: Path, path: PurePosixPath) -> str | None:
-    """The label in a `.lock` file; None when there is no such file, empty when it holds no label."""
+    """The label in a `.lock` file; None when there is no such file, empty when it holds no label or cannot be read."""
     try:
         with opened_folder(root, path.parent) as folder, opened(path.name, folder) as descriptor:
             return lock_label(os.read(descriptor, _MAX_LOCK_BYTES))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return ""

@@ -96,6 +96,8 @@ class RunningAgent:
         self.locks = directory / "locks"
         self.broker = broker
         self.listener = Listener(broker.port, f"{BASE}/{device}/#")
+        self.through: tuple[str, ...] = ()
+        """A command in front of the agent's own that becomes it, such as one that enters a namespace."""
         self.process: subprocess.Popen[bytes] | None = None
         self._settings = {"recording__segment_s": 2, "web__port": 0, "mqtt__host": broker.host} | settings
         self._variables = dict(variables or {})
@@ -119,7 +121,7 @@ class RunningAgent:
         self._mark = len(self.listener.heard)
         with self._log_path().open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "edge_agent", "run"],
+                [*self.through, sys.executable, "-m", "edge_agent", "run"],
                 cwd=self.directory,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,

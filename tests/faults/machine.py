@@ -1,0 +1,164 @@
+"""A device whose recording volume is a volume of its own, that can fill up, fail, and be pulled out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.fakes.agent import RunningAgent, eventually
+from tests.fakes.mounts import Mounts
+
+ROOT = Path(__file__).parents[2]
+FLOOR_BYTES = 4 << 20
+SMALL = {"recording__min_free_bytes": FLOOR_BYTES, "recording__min_free_percent": 0}
+"""For a volume of some MiB: what retention keeps free of it."""
+
+
+def codes(agent: RunningAgent) -> set[str]:
+    """The problems in the newest status."""
+    return {problem["code"] for problem in agent.status["problems"]}
+
+
+def await_problem(agent: RunningAgent, code: str) -> str:
+    """Wait until a problem is in the status, and return its message."""
+    status = agent.wait_for(lambda status: code in {one["code"] for one in status["problems"]}, f"problem {code}")
+    message: str = next(one["message"] for one in status["problems"] if one["code"] == code)
+    return message
+
+
+def await_no_problem(agent: RunningAgent, code: str) -> None:
+    agent.wait_for(lambda status: code not in {one["code"] for one in status["problems"]}, f"no problem {code}")
+
+
+def await_footage(agent: RunningAgent, count: int) -> None:
+    """Wait until so many segments of each camera that records were told as stored since the last start."""
+    for camera in agent.recorders():
+        agent.wait_for_event("segment_stored", lambda event, camera=camera: event["camera"] == camera, times=count)
+
+
+def url(agent: RunningAgent) -> str:
+    """Where the device's page is."""
+    address: str = agent.heard("info")[-1].document["http"]["url"]
+    return address.rstrip("/")
+
+
+def picture(agent: RunningAgent, camera: str) -> bytes:
+    """A fresh picture, as a browser gets it."""
+    with urllib.request.urlopen(f"{url(agent)}/snapshot/{camera}.jpg", timeout=40) as answer:
+        jpeg: bytes = answer.read()
+    return jpeg
+
+
+def assert_live(agent: RunningAgent) -> None:
+    """See that live view goes on for both cameras."""
+    for camera in ("cam0", "cam1"):
+        assert picture(agent, camera).startswith(b"\xff\xd8"), camera
+
+
+def assert_all_plays(root: Path) -> int:
+    """Decode every stored file; how many there are."""
+    paths = sorted(root.glob("*x*/*/*.mp4"))
+    for path in paths:
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-f", "null", "-"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), f"{path}: {done.stderr}"
+    return len(paths)
+
+
+@contextmanager
+def filled(root: Path, *, leaving_bytes: int = 0) -> Iterator[None]:
+    """Somebody else's file takes all the room but a rest."""
+    film = root / "somebody's film.mkv"
+    with film.open("wb", buffering=0) as file:
+        while (size := min(_free_bytes(root) - leaving_bytes, 1 << 20)) > 0:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                break
+    try:
+        yield
+    finally:
+        film.unlink()
+
+
+def _free_bytes(root: Path) -> int:
+    facts = os.statvfs(root)
+    return facts.f_bavail * facts.f_frsize
+
+
+class FaultyDisk:
+    """A volume that fails as it is told; see tests/fakes/faulty_disk.py. Lives in a namespace, ends with the context.
+
+    `backing` is the folder behind it, where what was written can be seen whatever the volume answers.
+    """
+
+    def __init__(self, mounts: Mounts, folder: Path) -> None:
+        self.folder = folder
+        self.backing = folder.with_name(folder.name + " behind")
+        self._faults = folder.with_name(folder.name + " faults.json")
+        self._mounts = mounts
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.backing.mkdir(exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
+        self._process = subprocess.Popen(
+            [*self._mounts.entrance, sys.executable, "-c", _PROGRAM, ROOT, self.backing, self.folder, self._faults],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"mounted\n", "no FUSE: /dev/fuse is needed"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pull_out()
+
+    def fail(self, **faults: str) -> None:
+        """Let kinds of operation fail from now on: `write="EIO"`. Without any, all is well again."""
+        draft = self._faults.with_suffix(".draft")
+        draft.write_text(json.dumps(faults))
+        draft.replace(self._faults)
+
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """No answer to anything meanwhile."""
+        process = self._the_process()
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    def pull_out(self) -> None:
+        """Be gone as a device is: whatever is asked from now on is an error at once. May be repeated."""
+        process = self._the_process()
+        process.kill()
+        process.wait(30)
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _the_process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "enter it first"
+        return self._process
+
+
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from tests.fakes.faulty_disk import main; main(*sys.argv[2:])"
+
+
+def await_passed(begun_mono_s: float, length_s: float, now: object) -> None:
+    """Wait until a fault has lasted for as long as it shall."""
+    assert callable(now)
+    eventually(lambda: now() - begun_mono_s >= length_s, f"{length_s:g} s of it", length_s + 30)

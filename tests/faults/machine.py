@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
-from tests.fakes.agent import RunningAgent, eventually
+from tests.fakes.agent import Document, RunningAgent
 from tests.fakes.mounts import Mounts
 
 ROOT = Path(__file__).parents[2]
@@ -42,20 +44,34 @@ def await_no_problem(agent: RunningAgent, code: str) -> None:
 def await_footage(agent: RunningAgent, count: int) -> None:
     """Wait until so many segments of each camera that records were told as stored since the last start."""
     for camera in agent.recorders():
-        agent.wait_for_event("segment_stored", lambda event, camera=camera: event["camera"] == camera, times=count)
+        agent.wait_for_event("segment_stored", partial(_is_of, camera), times=count)
 
 
-def url(agent: RunningAgent) -> str:
-    """Where the device's page is."""
-    address: str = agent.heard("info")[-1].document["http"]["url"]
-    return address.rstrip("/")
+def _is_of(camera: str, event: Document) -> bool:
+    return bool(event["camera"] == camera)
 
 
 def picture(agent: RunningAgent, camera: str) -> bytes:
     """A fresh picture, as a browser gets it."""
-    with urllib.request.urlopen(f"{url(agent)}/snapshot/{camera}.jpg", timeout=40) as answer:
-        jpeg: bytes = answer.read()
-    return jpeg
+    return get(agent, f"/snapshot/{camera}.jpg")
+
+
+def get(agent: RunningAgent, path: str) -> bytes:
+    """What the device's page answers on a path, which has to be there."""
+    connection = page(agent)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    assert answer.status == 200, f"{path}: {answer.status} {content[:500]!r}"
+    return content
+
+
+def page(agent: RunningAgent) -> HTTPConnection:
+    """A connection to the device's page."""
+    return HTTPConnection(urlsplit(agent.heard("info")[-1].document["http"]["url"]).netloc, timeout=40)
 
 
 def assert_live(agent: RunningAgent) -> None:
@@ -68,7 +84,7 @@ def assert_all_plays(root: Path) -> int:
     """Decode every stored file; how many there are."""
     paths = sorted(root.glob("*x*/*/*.mp4"))
     for path in paths:
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-f", "null", "-"]
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-f", "null", "-"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, ""), f"{path}: {done.stderr}"
     return len(paths)
@@ -156,9 +172,3 @@ class FaultyDisk:
 
 
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from tests.fakes.faulty_disk import main; main(*sys.argv[2:])"
-
-
-def await_passed(begun_mono_s: float, length_s: float, now: object) -> None:
-    """Wait until a fault has lasted for as long as it shall."""
-    assert callable(now)
-    eventually(lambda: now() - begun_mono_s >= length_s, f"{length_s:g} s of it", length_s + 30)

@@ -1,4 +1,4 @@
-"""A disk that is full: by others, by locks, or without inodes. Recording stops cleanly and goes on when there is room."""
+"""A disk that is full: by others, by locks, without inodes. Recording stops cleanly, and goes on when there is room."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ class Outcome:
 async def give(
     config: Config, order: Order, target: Target, timeout_s: float, tell: Callable[[Answer], None]
 ) -> Outcome:
-    """Send an order and wait for the final answers, at the longest `timeout_s`; `tell` gets each answer as it comes.
+    """Send an order and wait for the final answers; `tell` gets each answer as it comes.
+
+    Waits `timeout_s` at the longest, from the order's common start instant on where it has one.
 
     A device that the broker calls offline gets no order of its own: it would obey later, when nobody expects it.
     Raises `BrokerUnavailable`.
@@ -84,7 +86,7 @@ class _Exchange:
                 reply_to=line.reply_topic if version_5 else None,
             )
         )
-        await self._hear_out(line, timeout_s)
+        await self._hear_out(line, self._order.ahead_s + timeout_s)
         finals = tuple(self._answers.finals[device] for device in sorted(self._answers.finals))
         return Outcome(finals, self._answers.silent, offline)
 

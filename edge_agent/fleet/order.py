@@ -18,11 +18,12 @@ class OrderRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One command, ready to be published."""
+    """One command, ready to be published. `ahead_s` is how far its common start instant lies ahead, 0 without one."""
 
     id: str
     verb: Verb
     payload: bytes
+    ahead_s: float = 0.0
 
 
 def compose(verb: str, text: str, *, order_id: str, by: str, now: Now) -> Order:
@@ -36,4 +37,5 @@ def compose(verb: str, text: str, *, order_id: str, by: str, now: Now) -> Order:
     content = read_payload(text.encode())
     keys = keys_of_text(BODIES[Verb(verb)], content) if isinstance(content, str) else content
     payload = {"by": by, **keys, "id": command.id}
-    return Order(command.id, Verb(verb), json.dumps(payload, ensure_ascii=False).encode())
+    ahead_s = 0.0 if command.at is None else max(0.0, (command.at - now.wall).total_seconds())
+    return Order(command.id, Verb(verb), json.dumps(payload, ensure_ascii=False).encode(), ahead_s)

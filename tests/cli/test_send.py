@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.cli.conftest import Command
@@ -107,3 +108,15 @@ def test_the_agents_own_broker_is_found_where_its_port_was_taken(
     with fleet(mosquitto.port, 1):
         said = edge_agent("send", "ping", mqtt__port=9)
     assert said.code == 0
+
+
+def test_a_common_start_instant_is_waited_for_beyond_the_patience(edge_agent: Command, mosquitto: Mosquitto) -> None:
+    at = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+    with fleet(mosquitto.port, 2):
+        said = edge_agent(
+            *("send", "mode", json.dumps({"mode": "demo", "at": at}), "--all", "--timeout", "2"),
+            mqtt__host="127.0.0.1",
+            mqtt__port=mosquitto.port,
+        )
+    assert said.code == 0
+    assert [line.split()[1] for line in said.out.splitlines()] == ["accepted"] * 2 + ["succeeded"] * 2

@@ -42,6 +42,12 @@ def test_an_id_and_a_sender_of_ones_own_count() -> None:
     assert json.loads(order.payload) == {"id": "mine", "by": "rule 5"}
 
 
+def test_an_order_knows_how_far_its_common_start_lies_ahead() -> None:
+    ahead = compose("start", '{"at": "2026-11-23T09:15:08Z"}', order_id="one", by="me", now=NOW)
+    late = compose("start", '{"at": "2026-11-23T09:14:59Z"}', order_id="one", by="me", now=NOW)
+    assert (ahead.ahead_s, late.ahead_s) == (8.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("verb", "text", "told"),
     [

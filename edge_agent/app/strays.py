@@ -61,9 +61,19 @@ def recorder_strays(spool: Path, boot_id: str, adopted: Iterable[ProcessIdentity
     found = [
         one.identity
         for one in find_by_argument(f"{spool}/", boot_id)
-        if one.identity.pid not in known and any("/%06d.mp4" in word for word in one.argv)
+        if one.identity.pid not in known
+        and any("/%06d.mp4" in word for word in one.argv)
+        and _is_ours(one.identity.pid)
     ]
     return [process for identity in found if (process := adopt(identity, boot_id))]
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is of this user and outside of containers, in which the same path is another place."""
+    try:
+        return Path(f"/proc/{pid}/ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return False
 
 
 async def end(strays: Iterable[CameraProcess], ladder: Ladder) -> None:

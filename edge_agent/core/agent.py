@@ -279,7 +279,8 @@ class Agent:
     def _cameras_found(self, missing: dict[str, str], now: Now) -> None:
         self.missing = missing
         for camera in self.recorders:
-            self._problems.set("camera_missing", camera, missing.get(camera), now)
+            reason = missing.get(camera)
+            self._problems.set("camera_missing", camera, reason and f"{camera}: {reason}", now)
 
     def _stalled(self, message: str | None, now: Now) -> None:
         self.storage.stall(message, now)

@@ -8,6 +8,7 @@ event; a patience that is shorter than the contract's answer times ends those th
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
@@ -259,8 +260,21 @@ class Conduct:
         camera = body.camera if isinstance(body, Snapshot | Clip) else None
         if camera is not None and camera not in self._agent.recorders:
             return self._reject(command, Code.UNKNOWN_CAMERA, unknown("camera", camera, self._agent.recorders), now)
+        if isinstance(body, Snapshot) and (reason := self._none_there([camera] if camera else None)):
+            return self._reject(command, Code.CAMERA_MISSING, reason, now)
         self._goals[command.id] = _Job()
         return [*self._take_on(command, now, JOB_PATIENCE_S, f"working on {command.verb}"), DoJob(command)]
+
+    def _none_there(self, cameras: Collection[str] | None) -> str | None:
+        """Why none of `cameras` (None: all) can give a picture, if so; one that runs is there whatever is listed."""
+        agent = self._agent
+        reasons: dict[str, list[str]] = {}
+        for camera in agent.recorders if cameras is None else cameras:
+            reason = agent.missing.get(camera)
+            if reason is None or agent.recorders[camera].state is CameraState.RUNNING:
+                return None
+            reasons.setdefault(reason, []).append(camera)
+        return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
 
     def job_done(self, event: ev.JobDone, now: Now) -> list[Effect]:
         entry = self._agent.ledger.find(event.command_id)

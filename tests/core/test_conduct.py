@@ -215,3 +215,22 @@ def test_answers_are_remembered_up_to_a_limit_and_an_interrupted_command_fails_a
 def test_labels_are_plain_words() -> None:
     assert is_label("trip 12")
     assert not is_label("a/b")
+
+
+def test_a_snapshot_of_a_missing_camera_is_refused_at_once_with_the_reason(world: World) -> None:
+    world.post(ev.CamerasFound({"cam1": "its cable is loose"}))
+    world.command(Snapshot("cam1"), "a", Verb.SNAPSHOT)
+    assert (_code(world, "a"), world.final("a").message) == (Code.CAMERA_MISSING, "cam1: its cable is loose")
+    assert [problem.message for problem in world.agent.snapshot().problems] == ["cam1: its cable is loose"]
+    world.command(Snapshot(), "b", Verb.SNAPSHOT)
+    assert [job.id for job in world.jobs] == ["b"]
+    world.post(ev.CamerasFound(dict.fromkeys(("cam0", "cam1"), "there is no camera program")))
+    world.command(Snapshot(), "c", Verb.SNAPSHOT)
+    assert world.final("c").message == "cam0, cam1: there is no camera program"
+
+
+def test_a_snapshot_of_a_camera_that_runs_is_taken_whatever_is_listed() -> None:
+    world = _recording()
+    world.post(ev.CamerasFound({"cam1": "it is not listed while it is busy"}))
+    world.command(Snapshot("cam1"), "a", Verb.SNAPSHOT)
+    assert [job.id for job in world.jobs] == ["a"]

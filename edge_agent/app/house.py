@@ -275,6 +275,7 @@ class House:
             clock_synchronized=self._clock.synchronized,
             post=self._driver.post,
             on_storage_error=self._upkeep.note,
+            on_stored=self._upkeep.stored,
         )
         stage = Stage(
             config=self._config,

@@ -69,6 +69,7 @@ class Studio:
     clock_synchronized: Callable[[], bool | None]
     post: Post
     on_storage_error: Callable[[StorageError], None]
+    on_stored: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +301,8 @@ class Recording:
             log.info(
                 "segment stored path=%s duration_s=%.2f bytes=%d", segment.path, segment.duration_s, segment.size_bytes
             )
-            self._studio.post(ev.SegmentStored(segment))
+            studio.post(ev.SegmentStored(segment))
+            studio.on_stored()
 
     async def _change(self, **fields: Any) -> None:
         """Change the run's record: in memory at once, so that no change is lost to another one, then on disk."""

@@ -27,6 +27,7 @@ PROBE_EVERY_S = 30.0
 PROBE_IN_TROUBLE_S = 5.0
 """The same while that is what is wrong, or somebody has just met trouble."""
 TIDY_EVERY_S = 60.0
+"""How often the archive is held against its limits. In between, at most as many segments go as were stored."""
 RESUME_AFTER_S = 3.0
 """A disk has to be well for so long before recording goes on: no tight loop at the edge."""
 RESUME_ROOM_S = 60.0
@@ -91,6 +92,7 @@ class Upkeep:
         self._well_since_mono_s: float | None = None
         self._probed_mono_s = float("-inf")
         self._tidy_due_mono_s = 0.0
+        self._stored = 0
         self._soon = asyncio.Event()
 
     def begin(self) -> None:
@@ -101,6 +103,10 @@ class Upkeep:
         """Take note of trouble that somebody met, and look at the disk now."""
         self._noted = error
         self._soon.set()
+
+    def stored(self) -> None:
+        """Take note that a segment was stored: where the archive is full to its limit, another one has to go."""
+        self._stored += 1
 
     def floor_bytes(self, room: Room) -> int:
         """How much of the volume is to be kept free."""
@@ -135,7 +141,9 @@ class Upkeep:
             below = is_below_floor(room.state, self._policy)
             if below or self._exhausted or mono_s >= self._tidy_due_mono_s:
                 self._tidy_due_mono_s = mono_s + TIDY_EVERY_S
-                await self._tidy(room)
+                await self._tidy(room, None)
+            elif self._stored and self._policy.max_bytes is not None:
+                await self._tidy(room, self._stored)
         else:
             self._exhausted = False
         back = self._tell(health, mono_s)
@@ -171,11 +179,13 @@ class Upkeep:
             self._suspect_until_mono_s = None
             self._care.post(ev.ProblemChanged("disk_error", None))
 
-    async def _tidy(self, room: Room) -> None:
+    async def _tidy(self, room: Room, limit: int | None) -> None:
+        """Delete what has to go, at most `limit` segments."""
         care, archive, footage = self._care, self._care.stores.archive, self._care.stores.footage
+        self._stored = 0
         try:
             made = await footage.run(self._plan, room)
-            for removal in made.removals:
+            for removal in made.removals[:limit]:
                 segment = await footage.run(archive.find, removal.path)
                 if await footage.run(archive.delete, removal.path) is Deleted.DELETED and segment:
                     fields = {"camera": segment.camera, "path": removal.path, "reason": removal.reason}
@@ -186,7 +196,8 @@ class Upkeep:
             return
         self._deletable_bytes = usage.bytes - usage.locked_bytes
         if made.removals:
-            log.info("retention removed segments=%d bytes=%d", len(made.removals), made.freed_bytes)
+            log.info("retention removed segments=%d", len(made.removals[:limit]))
+        if made.below_floor and made.removals:
             self._soon.set()
         self._exhausted = made.exhausted
         if made.below_floor and not self._low:

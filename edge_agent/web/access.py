@@ -20,6 +20,8 @@ from edge_agent.web.tokens import Role, Token, Tokens
 
 SESSION_S = 30 * 24 * 3600
 """How long a login lasts: a dashboard on a wall shall not ask every week."""
+MAX_ENDED = 1000
+"""Logins that were ended by hand and are remembered; only somebody who is logged in can end one."""
 FREE_FAILURES = 5
 """Failures within a minute that are answered at once; a person who mistypes has some."""
 LOCK_FAILURES = 20
@@ -67,6 +69,7 @@ class Access:
         self._secret = secret
         self._clock = clock
         self._brake = Brake()
+        self._ended: dict[str, None] = {}
 
     @property
     def anonymous(self) -> bool:
@@ -103,17 +106,25 @@ class Access:
             return None
         if not hmac.compare_digest(self._signature(token, expires).encode(), signature.encode("utf-8", "replace")):
             return None
-        if self._clock().wall.timestamp() >= int(expires):
+        if self._clock().wall.timestamp() >= int(expires) or session in self._ended:
             return None
         return Identity(name, token.role, Via.COOKIE, session)
+
+    def end_session(self, session: str) -> None:
+        """Make this login cookie worth nothing, until the agent starts again."""
+        self._ended[session] = None
+        while len(self._ended) > MAX_ENDED:
+            self._ended.pop(next(iter(self._ended)))
 
     def new_session(self, identity: Identity) -> str:
         """The login cookie of somebody who came by token."""
         token = self._tokens.named(identity.name) if self._tokens else None
         if token is None:
             return ""
-        expires = str(int(self._clock().wall.timestamp()) + SESSION_S)
-        return f"{token.name}.{expires}.{self._signature(token, expires)}"
+        expires = int(self._clock().wall.timestamp()) + SESSION_S
+        while (session := f"{token.name}.{expires}.{self._signature(token, str(expires))}") in self._ended:
+            expires -= 1  # who logs out and in within a second shall not get the cookie that was ended
+        return session
 
     def xsrf_token(self, session: str) -> str:
         """What writes by this cookie have to repeat in a header, which another site's page cannot."""

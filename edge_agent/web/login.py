@@ -110,11 +110,13 @@ class Login(Guard):
 
 
 class Logout(Guard):
-    """`POST /logout` takes the cookies back."""
+    """`POST /logout` takes the cookies back, also from who has kept a copy."""
 
     needs: ClassVar[Mapping[str, Role]] = {"POST": Role.VIEWER}
 
     def post(self) -> None:
+        if self.identity.via is Via.COOKIE:
+            self.doors.access.end_session(self.identity.session)
         self.clear_cookie(self.session_cookie, path="/", httponly=True, samesite="Strict")
         self.clear_cookie(XSRF_COOKIE, path="/", samesite="Strict")
         self.set_status(HTTPStatus.NO_CONTENT)

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.web.access import LOCK_FAILURES, LOCK_S, REMEMBERED, SESSION_S, Access, Brake, Identity, Via, Wrong
+from edge_agent.web.access import (
+    LOCK_FAILURES,
+    LOCK_S,
+    MAX_ENDED,
+    REMEMBERED,
+    SESSION_S,
+    Access,
+    Brake,
+    Identity,
+    Via,
+    Wrong,
+)
 from edge_agent.web.tokens import Role, read_tokens
 from tests.fakes.web import OPERATOR, VIEWER, Clock, known_tokens
 
@@ -57,6 +68,23 @@ def test_a_login_lasts_thirty_days_and_survives_a_restart(tmp_path: Path, access
     assert access.by_cookie(session) is not None
     clock.turn(1)
     assert access.by_cookie(session) is None
+
+
+def test_a_login_that_was_ended_does_not_come_back_and_the_next_one_holds(access: Access) -> None:
+    identity = came_in(access.by_token(OPERATOR, "10.0.0.1"))
+    first = access.new_session(identity)
+    access.end_session(first)
+    assert access.by_cookie(first) is None
+    second = access.new_session(identity)
+    assert access.by_cookie(second) == Identity("hand", Role.OPERATOR, Via.COOKIE, second)
+
+
+def test_memory_does_not_grow_with_the_logins_that_were_ended(access: Access) -> None:
+    session = access.new_session(came_in(access.by_token(OPERATOR, "10.0.0.1")))
+    access.end_session(session)
+    for number in range(MAX_ENDED):
+        access.end_session(str(number))
+    assert access.by_cookie(session) is not None
 
 
 def test_a_cookie_that_was_changed_or_is_another_agents_is_worth_nothing(

@@ -278,6 +278,8 @@ async def test_logging_out_takes_the_cookies_back(tmp_path: Path) -> None:
         response = await site.fetch("/logout", "POST", Cookie=as_header(cookies), X_XSRFToken=cookies["_xsrf"])
         assert response.code == 204
         assert all('=""' in line for line in response.headers.get_list("Set-Cookie"))
+        kept = await site.fetch("/api/session", Cookie=as_header(cookies))
+        assert kept.code == 401, "a copy of the cookie is worth nothing any more"
 
 
 async def test_a_wrong_header_is_not_made_good_by_a_cookie(tmp_path: Path) -> None:

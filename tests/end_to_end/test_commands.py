@@ -14,7 +14,7 @@ import pytest
 
 from tests.end_to_end.conftest import MakeAgent, agents
 from tests.end_to_end.footage import assert_gapless
-from tests.fakes.agent import BASE, Document, RunningAgent, eventually, instant
+from tests.fakes.agent import BASE, Document, RunningAgent, eventually, frozen, instant
 
 pytestmark = pytest.mark.slow
 
@@ -271,7 +271,10 @@ def test_recording_goes_on_without_the_broker_and_everything_is_told_later(make_
     agent.broker.kill()
     eventually(lambda: len(agent.stored("cam0")) >= stored + 2, "segments without a broker")
     gone_until = time.time()
-    agent.broker.start()
+    with frozen(agent.the_process().pid):  # so that the listener is there first
+        agent.broker.start()
+        agent.broker.publish(agent.topic("probe"), "here", retain=True)
+        agent.listener.wait(lambda _: agent.heard("probe"))
     agent.wait_for_segments("cam0", stored + 3)
     late = [event for event in agent.events("segment_stored") if instant(event["at"]).timestamp() < gone_until]
     assert len(late) >= 2, "they have the instant at which it happened"

@@ -129,6 +129,7 @@ def test_a_stop_is_remembered_although_the_recorder_outlived_it(agent: RunningAg
     sent = agent.send("stop", {})
     eventually(sent.results, "accepted")
     agent.wait_for_state("stopping")
+    eventually(lambda: '"session":null' in (agent.state_dir / "state.json").read_text(), "the stop is on disk")
     agent.kill()
     assert agent.recorders().keys() == set(CAMERAS)
     agent.inject({})

@@ -20,7 +20,7 @@ from edge_agent.app.cameras import find_cameras
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
 from edge_agent.app.found import Found
 from edge_agent.app.front import about, web_server, welcome
-from edge_agent.app.homeassistant import announce
+from edge_agent.app.homeassistant import Announcer
 from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
@@ -155,7 +155,9 @@ class House:
             self._outlet.answer(command, result)
         self._open_page()
         self._tell_about()
-        await announce(config, self._gateway, self._stores.state, self._http_url, tasks)
+        homeassistant = Announcer(config, self._gateway, self._stores.state, self._http_url, tasks)
+        await homeassistant.announce()
+        self._outlet.announced = homeassistant.announced_again
         self._keep_going(tasks, self._gateway)
         self._services.ready(f"recordings in {config.recording.root}")
 

@@ -122,7 +122,8 @@ def migration(prefix: str, device: Device, found: Iterable[str]) -> Plan:
     document = discovery_document(device)
     stubs = {key: _stub(device, key, platform) for key, platform in earlier.values()}
     moved = _published(prefix, device, document | {"components": stubs | document["components"]})
-    return (*leave, moved, *clear, *announcement(prefix, device, dict(earlier.values())))
+    # Home Assistant lets go of what is told to move, so that clearing removes nothing. Later it would be a conflict.
+    return (*leave, *clear, moved, *announcement(prefix, device, dict(earlier.values())))
 
 
 def _object_id(device: str) -> str:

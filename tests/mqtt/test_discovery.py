@@ -502,7 +502,7 @@ def test_a_device_that_is_withdrawn_leaves_nothing() -> None:
     assert cleared == (topic, None, True)
 
 
-def test_topics_of_one_entity_each_are_left_before_the_document_and_cleared_after() -> None:
+def test_topics_of_one_entity_each_are_left_and_cleared_before_the_document_takes_over() -> None:
     found = [
         "homeassistant/switch/edge_agent_van-7/recording/config",
         "homeassistant/sensor/edge_agent_van-7/voltage/config",
@@ -514,8 +514,8 @@ def test_topics_of_one_entity_each_are_left_before_the_document_and_cleared_afte
     own = found[:2]
     assert earlier_topics("homeassistant", "van-7") == "homeassistant/+/edge_agent_van-7/+/config"
     assert plan[:2] == [(topic, {"migrate_discovery": True}, False) for topic in own]
-    assert plan[2][1]["components"].keys() == discovery_document(VAN)["components"].keys() | {"voltage"}
-    assert plan[3:5] == [(topic, None, True) for topic in own]
+    assert plan[2:4] == [(topic, None, True) for topic in own]
+    assert plan[4][1]["components"].keys() == discovery_document(VAN)["components"].keys() | {"voltage"}
     assert plan[6][1]["components"]["voltage"] == {"platform": "sensor"}
     assert plan[-1] == (discovery_topic("homeassistant", "van-7"), discovery_document(VAN), True)
 

@@ -97,6 +97,8 @@ class StreamHandler(LiveHandler):
         self.set_header("X-Accel-Buffering", "no")
         self.set_header("Connection", "close")
         opening = head(self._headers) + OPENING
+        # Handler and request would wait, in a cycle, for the garbage collector: 10 KB per viewer.
+        self.ui.clear()
         stream = self.detach()
         if isinstance(stream, SSLIOStream):
             return StreamViewer(stream, opening, fps)

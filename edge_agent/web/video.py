@@ -70,6 +70,8 @@ class Video:
         if viewer in self._viewers:
             self._viewers.remove(viewer)
             if not self._viewers:
+                # The copy ends, while the tap may go on for JPEGs: the next one's beginning is no new recording.
+                self._mime = self._init = None
                 self._wanted(False)
 
     def _end(self, reason: str) -> None:

@@ -78,7 +78,7 @@ class Part:
     `file` is the memory file with the part as a viewer gets it that missed nothing, or -1.
     """
 
-    __slots__ = ("_files", "_holders", "body_bytes", "file", "frame", "usual_header")
+    __slots__ = ("_files", "_holders", "_whole", "body_bytes", "file", "frame", "usual_header")
 
     def __init__(self, frame: Frame, files: MemoryFiles | None = None) -> None:
         jpeg = frame.jpeg
@@ -88,10 +88,18 @@ class Part:
         self.file = -1 if files is None else files.fill((self.usual_header, jpeg, CLOSING))
         self._files = files
         self._holders = 1
+        self._whole: bytes | None = None
 
     def header(self, dropped: int) -> bytes:
         """The header for a viewer that missed `dropped` frames so far: `usual_header` itself where that is none."""
         return self.usual_header[: -len(_NONE)] + b"%d\r\n\r\n" % dropped if dropped else self.usual_header
+
+    @property
+    def whole(self) -> bytes:
+        """The part in one piece, for a viewer that missed nothing; made when it is first asked for."""
+        if self._whole is None:
+            self._whole = b"".join((self.usual_header, self.frame.jpeg, CLOSING))
+        return self._whole
 
     def rest(self, header: bytes, sent: int) -> list[memoryview]:
         """What is left to send after `sent` bytes of this part with this header."""

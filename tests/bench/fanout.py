@@ -1,8 +1,8 @@
 """Measures live view: `python -m tests.bench.fanout [--quick]`.
 
 Plays the same frames at 30 fps into a pipe of every server in turn and lets one load client watch over loopback:
-the agent, a floor in C (when there is a compiler), the plain Tornado way, and FastAPI as a first prototype would be
-built (when it is importable or can be installed into a temporary environment).
+the agent, over HTTP and HTTPS, a floor in C (when there is a compiler), the plain Tornado way, and FastAPI as a first
+prototype would be built (when it is importable or can be installed into a temporary environment).
 
 CPU is user and system time of the server process, its reading of the frames included, per frame that reached a viewer
 whole; latency is from the write into the pipe to the whole frame at the viewer. Servers take turns within each round
@@ -15,6 +15,7 @@ import argparse
 import fcntl
 import json
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -22,8 +23,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ FPS = 30
 SIZES = {"25 KB": 25_000, "180 KB": 180_000}
 VIEWERS = (1, 10, 50, 200)
 PATIENCE_S = 60
+SETTLE_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -81,24 +82,47 @@ class Feeder(threading.Thread):
                     return
 
 
-def measure(server: list[str], size: int, viewers: int, seconds: float, certificate: str | None = None) -> Figures:
-    """Start a server, feed it, watch it, end it."""
-    extra = ["--certificate", certificate] if certificate else []
-    with subprocess.Popen([*server, *extra], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+@dataclass(frozen=True)
+class Tools:
+    """What was found to measure with. `load` is the load client in C, None without a compiler."""
+
+    load: str | None
+    certificate: str | None
+
+
+def load_client(tools: Tools, port: int, viewers: int, seconds: float, pattern: Pattern, *, tls: bool) -> list[str]:
+    numbers = [str(port), str(viewers), str(seconds), str(pattern.size)]
+    if tools.load and not tls:
+        return [tools.load, *numbers]
+    return [sys.executable, "-m", "tests.bench.fanout_load", *numbers, *([str(tools.certificate)] if tls else [])]
+
+
+def measure(server: list[str], size: int, viewers: int, seconds: float, tools: Tools, stuck: int = 0) -> Figures:
+    """Start a server, feed it, watch it, end it. `stuck` viewers more never read what they get."""
+    pattern = Pattern(size, viewers)
+    tls = "--certificate" in server
+    with (
+        subprocess.Popen(server, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+        ExitStack() as ends,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
         fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, 1 << 20)
         port = int(process.stdout.readline())
-        feeder = Feeder(process.stdin.fileno(), Pattern(size, viewers))
+        feeder = Feeder(process.stdin.fileno(), pattern)
         feeder.start()
-        load = [sys.executable, "-m", "tests.bench.fanout_load", port, viewers, seconds, size, viewers]
-        alone_mb = 0.0
-        with subprocess.Popen(
-            [*map(str, load), *([certificate] if certificate else [])], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        ) as client:
+        feeder.over.wait(SETTLE_S)
+        alone_mb = rss_mb(process.pid)
+        for _ in range(stuck):
+            end = ends.enter_context(socket.create_connection(("127.0.0.1", port)))
+            end.sendall(b"GET /stream/cam0 HTTP/1.0\r\nHost: bench\r\n\r\n")
+        argv = load_client(tools, port, viewers, seconds, pattern, tls=tls)
+        with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+            assert client.stdin is not None
             assert client.stdout is not None
-            alone_mb = rss_mb(process.pid)
-            if client.stdout.readline() != "ready\n":
+            client.stdin.write(pattern.frame(0, 0))
+            client.stdin.close()
+            if client.stdout.readline() != b"ready\n":
                 raise SystemExit(f"{server} failed with {viewers} viewers")
             before_ns = cpu_ns(process.pid)
             line = client.stdout.readline()
@@ -121,7 +145,8 @@ def measure(server: list[str], size: int, viewers: int, seconds: float, certific
 
 def fastapi_python(folder: Path) -> str | None:
     """An interpreter that can import FastAPI and uvicorn: this one, or that of an environment made for the purpose."""
-    if subprocess.run([sys.executable, "-c", "import fastapi, uvicorn"], capture_output=True, check=False).returncode == 0:
+    importing = [sys.executable, "-c", "import fastapi, uvicorn"]
+    if subprocess.run(importing, capture_output=True, check=False).returncode == 0:
         return sys.executable
     print("installing FastAPI into a temporary environment", file=sys.stderr)
     made = subprocess.run([sys.executable, "-m", "venv", folder / "fastapi"], check=False).returncode == 0
@@ -133,27 +158,46 @@ def fastapi_python(folder: Path) -> str | None:
     return None
 
 
-@contextmanager
-def servers(chosen: str | None, python_of_fastapi: str | None) -> Iterator[dict[str, list[str]]]:
-    """The command lines of all servers that this machine can run; `chosen` names a few, between commas."""
-    with tempfile.TemporaryDirectory(prefix="fanout-") as name:
-        folder = Path(name)
-        found = {}
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        if compiler:
-            floor = folder / "floor"
-            subprocess.run([compiler, "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
-            found["floor send"] = [str(floor), "send"]
-            found["floor sendfile"] = [str(floor), "sendfile"]
-        else:
-            print("no C compiler, so the floor is missing", file=sys.stderr)
-        found["agent"] = [sys.executable, "-m", "tests.bench.fanout_agent"]
-        found["tornado"] = [sys.executable, "-m", "tests.bench.fanout_tornado"]
-        if chosen is None or "fastapi" in chosen.split(","):
-            python = python_of_fastapi or fastapi_python(folder)
-            if python:
-                found["fastapi"] = [python, "-m", "tests.bench.fanout_fastapi"]
-        yield {name: argv for name, argv in found.items() if chosen is None or name in chosen.split(",")}
+def compiled(source: str, folder: Path) -> str | None:
+    """The program made from a C file beside this one, None without a compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    program = folder / source.removesuffix(".c")
+    subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name(source)], check=True)
+    return str(program)
+
+
+def certificate(folder: Path) -> str | None:
+    """A PEM file with a key and a certificate for loopback, None without the openssl program."""
+    if shutil.which("openssl") is None:
+        return None
+    key, both = folder / "key.pem", folder / "both.pem"
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    subprocess.run(
+        ["openssl", "req", *kind, "-subj", "/CN=bench", "-keyout", key, "-out", both], check=True, capture_output=True
+    )
+    both.write_bytes(key.read_bytes() + both.read_bytes())
+    return str(both)
+
+
+def servers(folder: Path, tools: Tools, fastapi: str | None, chosen: list[str] | None) -> dict[str, list[str]]:
+    """The command lines of all servers that this machine can run, or of the chosen ones."""
+    found: dict[str, list[str]] = {}
+    floor = compiled("floor.c", folder)
+    if floor:
+        found |= {"floor send": [floor, "send"], "floor sendfile": [floor, "sendfile"]}
+    else:
+        print("no C compiler: no floor, and a dearer load client", file=sys.stderr)
+    found["agent"] = [sys.executable, "-m", "tests.bench.fanout_agent"]
+    found["tornado"] = [sys.executable, "-m", "tests.bench.fanout_tornado"]
+    if chosen is None or "fastapi" in chosen:
+        python = fastapi or fastapi_python(folder)
+        if python:
+            found["fastapi"] = [python, "-m", "tests.bench.fanout_fastapi"]
+    if tools.certificate:
+        found["agent https"] = [*found["agent"], "--certificate", tools.certificate]
+    return {name: argv for name, argv in found.items() if chosen is None or name in chosen}
 
 
 def median(rounds: list[Figures]) -> Figures:
@@ -161,42 +205,53 @@ def median(rounds: list[Figures]) -> Figures:
     return Figures(**{name: statistics.median(getattr(one, name) for one in rounds) for name in fields})
 
 
-def report(size: str, viewers: int, results: dict[str, Figures]) -> None:
-    """One table, with every CPU figure as a multiple of the better floor's, and the agent's as a part of the others'."""
+def report(title: str, results: dict[str, Figures]) -> None:
+    """One table, with every CPU figure as a multiple of the better floor's and of the agent's."""
     floors = [figures.cpu_us for name, figures in results.items() if name.startswith("floor")]
-    print(f"\n{size}, {viewers} viewer{'s' * (viewers > 1)}")
-    print("| server | CPU us/frame | x floor | RSS MB | grown MB | p50 ms | p99 ms | dropped |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"\n{title}\n")
+    print("| server | CPU us/frame | x floor | x agent | RSS MB | grown MB | p50 ms | p99 ms | dropped |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, it in results.items():
-        ratio = f"{it.cpu_us / min(floors):.2f}" if floors else "-"
+        to_floor = f"{it.cpu_us / min(floors):.2f}" if floors else "-"
+        to_agent = f"{it.cpu_us / results['agent'].cpu_us:.2f}" if "agent" in results else "-"
         print(
-            f"| {name} | {it.cpu_us:.1f} | {ratio} | {it.rss_mb:.1f} | {it.grown_mb:.2f} |"
+            f"| {name} | {it.cpu_us:.1f} | {to_floor} | {to_agent} | {it.rss_mb:.1f} | {it.grown_mb:.2f} |"
             f" {it.p50_ms:.2f} | {it.p99_ms:.2f} | {it.dropped_percent:.1f} % |",
             flush=True,
         )
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one round of three loads, in under 90 s")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one short round of three loads, in under 90 s")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each server is measured in each round")
-    parser.add_argument("--servers", help="only these: agent, tornado, fastapi, 'floor send', 'floor sendfile'")
+    names = ("floor send", "floor sendfile", "agent", "tornado", "fastapi", "agent https")
+    parser.add_argument("--servers", nargs="+", choices=names, help="only these")
     parser.add_argument("--viewers", type=int, nargs="+", default=VIEWERS)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
+    parser.add_argument("--stuck", type=int, default=0, help="so many viewers more that never read")
     parser.add_argument("--fastapi-python", help="an interpreter that has fastapi and uvicorn")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     loads = [(size, viewers) for size in given.sizes for viewers in given.viewers]
     rounds, seconds = given.rounds, given.seconds
     if given.quick:
-        loads, rounds, seconds = [("25 KB", 10), ("25 KB", 50), ("180 KB", 50)], 1, 2.0
-    with servers(given.servers, given.fastapi_python) as commands:
+        loads, rounds, seconds = [("25 KB", 10), ("25 KB", 50), ("180 KB", 50)], 1, 1.5
+    with tempfile.TemporaryDirectory(prefix="fanout-") as name:
+        folder = Path(name)
+        tools = Tools(compiled("load.c", folder), certificate(folder))
+        commands = servers(folder, tools, given.fastapi_python, given.servers)
         for size, viewers in loads:
             found: defaultdict[str, list[Figures]] = defaultdict(list)
             for _ in range(rounds):
-                for name, argv in commands.items():
-                    found[name].append(measure(argv, SIZES[size], viewers, seconds))
-            report(size, viewers, {name: median(many) for name, many in found.items()})
+                for server, argv in commands.items():
+                    found[server].append(measure(argv, SIZES[size], viewers, seconds, tools, given.stuck))
+            stuck = f", and {given.stuck} that never read" if given.stuck else ""
+            report(f"{size}, {viewers} viewers{stuck}", {server: median(many) for server, many in found.items()})
 
 
 if __name__ == "__main__":

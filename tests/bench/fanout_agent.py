@@ -1,4 +1,4 @@
-"""The agent's live path alone, as a server for `fanout.py`: frames on stdin, `/stream/cam0` on a port that it prints."""
+"""The agent's live path alone, as a server for `fanout.py`: frames on stdin, `/stream/cam0` on a port that it tells."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tornado.web import Application
 
 from edge_agent.core.model import Now
 from edge_agent.rpicam.source import FrameSource
+from edge_agent.web.listening import patient
 from edge_agent.web.live import LiveView, Seats
 from edge_agent.web.stream import StreamHandler
 
@@ -31,7 +32,7 @@ async def serve(certificate: str | None) -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
     server = HTTPServer(application, ssl_options=tls)
-    listening = bind_sockets(0, "127.0.0.1", backlog=512)
+    listening = patient(bind_sockets(0, "127.0.0.1", backlog=512))
     server.add_sockets(listening)
     over = asyncio.Event()
     FrameSource(sys.stdin.fileno(), view.publish, clock, over.set)

@@ -1,4 +1,4 @@
-"""The frames of `fanout.py`: JPEGs of an exact size that say, at both ends, which they are and when they were written."""
+"""The frames of `fanout.py`: JPEGs of an exact size that say at both ends which they are and when they were written."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ class Pattern:
         noise = random.Random(seed).randbytes(size).replace(b"\xff", b"\xff\x00")
         room = size - len(_HEAD) - len(_SCAN) - 2 * _STAMP_BYTES - len(_EOI)
         self._middle = _SCAN + noise[: room - 1].rstrip(b"\xff").ljust(room, b"\x55")
+
+    @classmethod
+    def of(cls, frame: bytes) -> Pattern:
+        """The pattern that `frame` was made from."""
+        pattern = cls(len(frame), 0)
+        pattern._middle = frame[len(_HEAD) + _STAMP_BYTES : -_STAMP_BYTES - len(_EOI)]
+        return pattern
 
     def frame(self, number: int, written_ns: int) -> bytes:
         stamp = b"%016d%020d" % (number, written_ns)

@@ -1,7 +1,7 @@
-"""The viewers of `fanout.py`, all in one cheap process: `fanout_load PORT VIEWERS SECONDS FRAME_BYTES SEED [CERTIFICATE]`.
+"""The viewers of `fanout.py` where `load.c` will not do: without a compiler, and for TLS.
 
-Checks every frame whole: length, stamp at both ends, and every byte between. Prints `ready` when each viewer has had
-a second of frames and then, after the given time, one JSON line.
+fanout_load PORT VIEWERS SECONDS FRAME_BYTES [CERTIFICATE] < A_FRAME. Checks every frame whole: length, stamp at both
+ends, and every byte between. Prints `ready` when it has watched for a second and then, after SECONDS, one JSON line.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ import time
 
 from tests.bench.fanout_frames import Pattern
 
-ROOM_BYTES = 2
-"""How many frames the buffer of a viewer has room for."""
-
 
 class Broken(Exception):
     """A viewer got what is not a frame."""
@@ -28,7 +25,7 @@ class Watching:
 
     def __init__(self, port: int, pattern: Pattern, tls: ssl.SSLContext | None) -> None:
         plain = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self.connection = tls.wrap_socket(plain) if tls else plain
+        self.connection: socket.socket = tls.wrap_socket(plain) if tls else plain
         self.connection.sendall(b"GET /stream/cam0 HTTP/1.0\r\nHost: bench\r\n\r\n")
         self.connection.setblocking(False)
         self.pattern = pattern
@@ -79,17 +76,18 @@ def watch(viewers: list[Watching], seconds: float) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         for fd, _ in ready.poll(left, 512):
-            by_fd[fd].receive()
-            while isinstance(by_fd[fd].connection, ssl.SSLSocket) and by_fd[fd].connection.pending():
-                by_fd[fd].receive()
+            viewer = by_fd[fd]
+            viewer.receive()
+            while isinstance(viewer.connection, ssl.SSLSocket) and viewer.connection.pending():
+                viewer.receive()
     ready.close()
 
 
-def main(port: int, count: int, seconds: float, size: int, seed: int, certificate: str | None = None) -> None:
+def main(port: int, count: int, seconds: float, size: int, certificate: str | None = None) -> None:
     tls = ssl.create_default_context(cafile=certificate) if certificate else None
     if tls:
         tls.check_hostname = False
-    pattern = Pattern(size, seed)
+    pattern = Pattern.of(sys.stdin.buffer.read(size))
     viewers = [Watching(port, pattern, tls) for _ in range(count)]
     watch(viewers, 1.0)
     for viewer in viewers:
@@ -112,4 +110,4 @@ def main(port: int, count: int, seconds: float, size: int, seed: int, certificat
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), *sys.argv[6:7])
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:6])

@@ -36,6 +36,8 @@ def test_a_part_is_header_picture_and_the_boundary_behind_it() -> None:
     assert f"\r\n--{BOUNDARY}\r\n".encode() == CLOSING == b"\r\n" + OPENING
     assert f"multipart/x-mixed-replace; boundary={BOUNDARY}" == CONTENT_TYPE
     assert part.body_bytes == len(JPEG + CLOSING)
+    assert part.whole == part.header(0) + JPEG + CLOSING
+    assert part.whole is part.whole
 
 
 @given(st.integers(0, 200), st.integers(0, 300))

@@ -46,6 +46,12 @@ SYNC_EVERY_S = 1.0
 LADDER = Ladder(sigint_s=8.0, sigterm_s=2.0, sigkill_s=3.0)
 """In 13 s at the worst, so that a stop command is answered within its 20 s."""
 LADDER_WITHOUT_FRAMES = Ladder(sigint_s=0.0, sigterm_s=2.0, sigkill_s=3.0)
+"""rpicam-vid looks at SIGINT between two frames only."""
+LADDER_BEFORE_FRAMES = Ladder(sigint_s=3.0, sigterm_s=2.0, sigkill_s=3.0)
+"""There is no footage to be finished yet, and maybe there never will be."""
+QUIET_S = 5.0
+QUIET_LOOKS = 6
+"""A recorder that has written nothing for so long, as so many looks agree, has no frames: they come once a second."""
 TAIL_LINES = 20
 
 log = logging.getLogger(__name__)
@@ -99,6 +105,8 @@ class Recording:
         self._started = False
         self._broken_disk = False
         self._looked_mono_s: float | None = None
+        self._grew_mono_s = 0.0
+        self._quiet_looks = 0
         self.rate = FrameRate()
         self.unstored = False
         """Whether footage had to stay in the spool when the run was over."""
@@ -168,7 +176,7 @@ class Recording:
     # -- while it runs ------------------------------------------------------------------------------------------------
 
     async def _stay(self, process: CameraProcess) -> None:
-        self._looked_mono_s = self._studio.clock.now().mono_s
+        self._looked_mono_s = self._grew_mono_s = self._studio.clock.now().mono_s
         try:
             async with asyncio.TaskGroup() as tasks:
                 # Not before the rest: a disk that hangs must not keep the recorder from being stopped.
@@ -185,7 +193,14 @@ class Recording:
 
     async def _stop_when_asked(self, process: CameraProcess) -> None:
         await self._stop_asked.wait()
-        await self._stop(process, LADDER)
+        await self._stop(process, self._ladder())
+
+    def _ladder(self) -> Ladder:
+        """How to end the recorder; several looks have to agree that it is quiet: one alone may wait for the disk."""
+        quiet_s = (self._looked_mono_s or 0.0) - self._grew_mono_s
+        if self._quiet_looks >= QUIET_LOOKS and quiet_s >= QUIET_S:
+            return LADDER_WITHOUT_FRAMES
+        return LADDER if self._seen_bytes else LADDER_BEFORE_FRAMES
 
     async def _stop(self, process: CameraProcess, ladder: Ladder) -> None:
         try:
@@ -216,8 +231,9 @@ class Recording:
             self._started = True
             await self._change(first_frame=now)
             studio.post(ev.FirstFrame(self.run.camera, self.run.run_id, now))
+        self._quiet_looks += 1
         if look.bytes_total > self._seen_bytes:
-            self._seen_bytes = look.bytes_total
+            self._seen_bytes, self._grew_mono_s, self._quiet_looks = look.bytes_total, now.mono_s, 0
             studio.post(ev.BytesSeen(self.run.camera, self.run.run_id))
         if look.open is not None and (self.open is None or look.open.index != self.open.index):
             started_at = start_instant((self._record.first_frame or now).wall, spooled.offset_s(look.open))

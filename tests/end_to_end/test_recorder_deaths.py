@@ -95,6 +95,7 @@ def test_a_camera_without_frames_is_named_and_started_anew(agent: RunningAgent, 
     told = _fault(agent)
     assert told["code"] == "no_frames"
     assert told["message"]
+    assert "ignored SIGINT" not in agent.log, "a recorder without frames does not hear it"
     agent.inject({})
     _await_recovery(agent)
     assert agent.recorders()["cam0"] != pids["cam0"]

@@ -2,8 +2,6 @@
 // Both call `seen()` for every picture that really changed on the screen.
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
-// One clear pixel: an <img> without a picture shows a broken one.
-const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 const BEHIND_S = 1.6; // further behind the newest fragment than this: jump
 const KEPT_S = 20; // how much of what was shown stays in memory
 
@@ -25,7 +23,7 @@ export class Pictures {
   constructor(img, camera, seen, failed) {
     this.#img = img;
     this.#seen = seen;
-    img.onerror = () => img.src !== NOTHING && failed();
+    img.onerror = failed;
     img.src = `/stream/${encodeURIComponent(camera)}?t=${Date.now()}`;
     this.#next = requestAnimationFrame(this.#look);
   }
@@ -46,7 +44,7 @@ export class Pictures {
   close() {
     cancelAnimationFrame(this.#next);
     this.#img.onerror = null;
-    this.#img.src = NOTHING; // ends the connection
+    this.#img.removeAttribute("src"); // ends the connection
   }
 }
 

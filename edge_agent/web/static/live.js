@@ -95,10 +95,10 @@ class Tile {
     if (this.kind !== "film") return;
     if (!this.video.classList.contains("shown")) {
       this.video.classList.add("shown");
-      this.pictures?.close();
-      this.pictures = null;
       this.times = [];
     }
+    this.pictures?.close();
+    this.pictures = null;
     this.seen(behind_s);
   }
 

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Response, expect
+
+from edge_agent.web.pages import STATIC
+from tests.browser.conftest import OpenWindow
+from tests.browser.window import Window
+from tests.fakes.agent import RunningAgent, eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+VIEWS = ("live", "recordings", "settings")
+PHONE, DESK = (360, 800), (1440, 900)
+MOST_BYTES = 150_000
+FIRST_PAINT_MS = 1000
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+_LOOK = "async () => (await axe.run()).violations.filter(one => ['serious', 'critical'].includes(one.impact))"
+
+
+@pytest.fixture(scope="module")
+def recorded(agent: RunningAgent) -> Iterator[RunningAgent]:
+    """An agent that records, with a locked file and a snapshot: every part of the page has something to show."""
+    agent.do("start", {"mode": "dual-640", "label": "a trip"})
+    agent.wait_for_segments("cam1", 2)
+    agent.do("lock", "1s")
+    agent.do("snapshot")
+    yield agent
+    agent.do("stop")
+
+
+def settled(window: Window, view: str) -> None:
+    """Wait until a view shows what it shows."""
+    window.state("Recording")
+    shown = {"live": "#health strong", "recordings": ".take", "settings": "#settings .facts dd"}
+    expect(window[shown[view]].first).not_to_be_empty()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("size", [PHONE, DESK])
+def test_nothing_is_wider_than_the_window(
+    view: str, size: tuple[int, int], recorded: RunningAgent, open_window: OpenWindow
+) -> None:
+    window = open_window(view, width=size[0], height=size[1])
+    settled(window, view)
+    if view == "recordings":
+        window[".take summary"].first.click()
+        window[".take .thumb"].first.click()
+        window[".strip"].focus()
+        window[".strip"].press("[")
+        expect(window[".clip"]).to_be_visible()
+    assert not window.is_too_wide()
+
+
+def test_the_record_button_is_on_a_phones_first_screen_below_both_pictures(
+    recorded: RunningAgent, open_window: OpenWindow
+) -> None:
+    window = open_window(width=PHONE[0], height=PHONE[1])
+    settled(window, "live")
+    boxes = [window[selector].bounding_box() for selector in ("#live-cam0", "#live-cam1", "#record")]
+    left, right, button = [box for box in boxes if box is not None]
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] < right["x"]
+    assert button["y"] > left["y"] + left["height"]
+    assert button["y"] + button["height"] < PHONE[1]
+    assert button["height"] >= 44, "a thumb has to hit it"
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_serious(view: str, look: str, recorded: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window(view, look=look)
+    settled(window, view)
+    window.page.evaluate(AXE)
+    found: list[dict[str, Any]] = window.page.evaluate(_LOOK)
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+
+def test_axe_finds_a_button_without_a_name(recorded: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window()
+    settled(window, "live")
+    window.page.evaluate("document.body.append(document.createElement('button'))")
+    window.page.evaluate(AXE)
+    assert [one["id"] for one in window.page.evaluate(_LOOK)] == ["button-name"]
+
+
+def test_a_korean_browser_gets_korean_and_can_switch(recorded: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window(lang="ko-KR")
+    window.state("녹화 중")
+    expect(window["html"]).to_have_attribute("lang", "ko")
+    expect(window["#record"]).to_have_text("정지")
+    window["#language"].click()
+    window.state("Recording")
+    expect(window["#record"]).to_have_text("Stop")
+    window.page.reload(wait_until="commit")
+    window.state("Recording")
+
+
+def words(lang: str) -> dict[str, str]:
+    """The words of a language, read from its module."""
+    text = (STATIC / f"words-{lang}.js").read_text(encoding="utf-8")
+    return dict(re.findall(r'^  "?([\w.]+)"?: "((?:[^"\\]|\\.)*)",$', text, re.MULTILINE))
+
+
+def test_both_languages_have_the_same_words_with_the_same_blanks() -> None:
+    english, korean = words("en"), words("ko")
+    assert len(english) > 150
+    assert english.keys() == korean.keys()
+    blanks = {
+        key: (set(re.findall(r"{\w+}", text)), set(re.findall(r"{\w+}", korean[key]))) for key, text in english.items()
+    }
+    assert {key: both for key, both in blanks.items() if both[0] != both[1]} == {}
+
+
+def test_every_word_that_is_used_is_known() -> None:
+    known = words("en").keys()
+    scripts = [path for path in STATIC.glob("*.js") if not path.name.startswith("words")]
+    used = {
+        key
+        for path in [*scripts, STATIC / "index.html"]
+        for key in re.findall(r'(?:\bt\(|data-t=)"([\w.]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert len(used) > 100
+    assert used - known == set()
+
+
+def test_the_look_can_be_chosen_and_is_kept(recorded: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window()
+    settled(window, "live")
+    colour = "getComputedStyle(document.documentElement).backgroundColor"
+    light = window.page.evaluate(colour)
+    window["#look"].click()
+    window["#look"].click()
+    expect(window["#look"]).to_have_accessible_name("Look: dark")
+    dark = window.page.evaluate(colour)
+    assert dark != light
+    window.page.reload(wait_until="commit")
+    window.state("Recording")
+    assert window.page.evaluate(colour) == dark
+
+
+def test_the_page_is_light_and_asks_nobody_else(recorded: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("settings")
+    bodies: dict[str, int] = {}
+    hosts: set[str] = set()
+
+    def heard(response: Response) -> None:
+        hosts.add(response.url.split("/")[2])
+        if "/static/" in response.url or response.url.endswith("/"):
+            bodies[response.url] = len(response.body())
+
+    window.page.on("response", heard)
+    window.page.reload(wait_until="commit")
+    settled(window, "settings")
+    # All of it, and unpacked: what goes over the wire is a third.
+    window.page.get_by_role("link", name="Recordings").click()
+    settled(window, "recordings")
+    window.page.get_by_role("link", name="Live").click()
+    settled(window, "live")
+    eventually(lambda: len(bodies) > 15, "all parts of the page")
+    assert len(hosts) == 1
+    assert sum(bodies.values()) < MOST_BYTES
+
+
+def test_the_first_paint_comes_within_a_second(recorded: RunningAgent, open_window: OpenWindow) -> None:
+    entry = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+    window = open_window()
+    times = []
+    for _ in range(3):
+        window.page.reload(wait_until="commit")
+        eventually(lambda: window.page.evaluate(entry) is not None, "a first paint")
+        times.append(window.page.evaluate(entry))
+    assert min(times) < FIRST_PAINT_MS
+
+
+def test_recording_can_be_started_with_keys_alone(recorded: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window()
+    settled(window, "live")
+    for _ in range(20):
+        window.page.keyboard.press("Tab")
+        if window.page.evaluate("document.activeElement.id") == "record":
+            break
+    window.page.keyboard.press("Enter")
+    recorded.wait_for_state("idle")
+    window.state("Idle")
+    window.page.keyboard.press("Enter")
+    recorded.wait_for_state("recording")
+
+
+def test_pictures_for_the_readme_can_be_taken(recorded: RunningAgent, open_window: OpenWindow, tmp_path: Path) -> None:
+    for size, look, name in ((PHONE, "dark", "phone"), (DESK, "light", "desk")):
+        window = open_window(width=size[0], height=size[1], look=look)
+        settled(window, "live")
+        window.watch("cam0", "film")
+        window.watch("cam1", "film")
+        path = tmp_path / f"page-{name}.png"
+        window.page.screenshot(path=path)
+        assert path.stat().st_size < 200_000

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import OpenWindow
+from tests.browser.window import Window
+from tests.fakes.agent import RunningAgent, eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+# The instant that each camera's picture in the player shows, and from which file.
+_SHOWN = """
+() => [...document.querySelectorAll(".player .tile")].map(tile => {
+  const video = tile.querySelector("video.front");
+  return {path: video.dataset.path, at: video.currentTime, ready: video.readyState, playing: !video.paused};
+})
+"""
+
+
+@pytest.fixture
+def footage(agent: RunningAgent) -> Iterator[RunningAgent]:
+    """Two recordings of two cameras, some seconds each, with a stop between; all is deleted afterwards."""
+    for files in (3, 2):
+        before = len(agent.stored("cam0"))
+        agent.do("start", "dual-640")
+        eventually(lambda wanted=before + files - 1: len(agent.stored("cam0")) >= wanted, "stored segments")  # type: ignore[misc]
+        agent.do("stop")
+        agent.wait_for_state("idle")
+    yield agent
+    agent.do("stop")
+    agent.do("unlock", {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"})
+    for camera in ("cam0", "cam1"):
+        for path in agent.stored(camera):
+            path.unlink()
+
+
+def takes(window: Window) -> Locator:
+    return window[".take"]
+
+
+def probe(path: Path | str) -> tuple[str, float]:
+    """Codec and seconds of a file."""
+    command = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name:format=duration", "-of", "json", str(path)]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout)
+    return told["streams"][0]["codec_name"], float(told["format"]["duration"])
+
+
+def drag(window: Window, first: float, last: float) -> None:
+    """Drag over the timeline from one part of its width to another."""
+    strip = window[".strip"]
+    strip.scroll_into_view_if_needed()
+    box = strip.bounding_box()
+    assert box is not None
+    window.page.mouse.move(box["x"] + box["width"] * first, box["y"] + 50)
+    window.page.mouse.down()
+    window.page.mouse.move(box["x"] + box["width"] * (first + last) / 2, box["y"] + 50)
+    window.page.mouse.move(box["x"] + box["width"] * last, box["y"] + 50)
+    window.page.mouse.up()
+
+
+def test_stored_footage_plays_over_file_borders_with_both_cameras_in_step(
+    footage: RunningAgent, open_window: OpenWindow
+) -> None:
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(2)
+    window[".take .thumb"].last.click()
+    files: list[set[str]] = [set(), set()]
+    apart: list[float] = []
+
+    def watched() -> bool:
+        shown = window.page.evaluate(_SHOWN)
+        if len(shown) == 2 and all(one["playing"] and one["ready"] >= 2 for one in shown):
+            for known, one in zip(files, shown, strict=True):
+                known.add(one["path"])
+            if shown[0]["path"][-20:] == shown[1]["path"][-20:]:
+                apart.append(abs(shown[0]["at"] - shown[1]["at"]))
+        return all(len(known) >= 2 for known in files)
+
+    eventually(watched, "two files of each camera, one after the other")
+    assert sorted(apart)[len(apart) // 2] < 0.3
+    window["#play"].click()
+    expect(window["#play"]).to_have_accessible_name("Play")
+
+
+def test_a_range_that_is_dragged_is_saved_as_one_playable_file(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(2)
+    drag(window, 0.02, 0.98)
+    expect(window[".clip .summary"]).to_contain_text("about")
+    window[".clip"].get_by_role("checkbox", name="cam1").uncheck()
+    with window.page.expect_download() as started:
+        window["#clip-save"].click()
+    assert re.fullmatch(r"clip_cam0_\d{8}T\d{6}Z\.mp4", started.value.suggested_filename)
+    codec, duration_s = probe(started.value.path())
+    whole_s = sum(probe(path)[1] for path in footage.stored("cam0"))
+    assert codec == "h264"
+    assert whole_s * 0.6 < duration_s < whole_s + 3
+    expect(window["#toasts"]).to_contain_text("Clip saved")
+
+
+def test_saving_a_clip_shows_its_progress_and_can_be_cancelled(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(2)
+    drag(window, 0.02, 0.98)
+    network = window.page.context.new_cdp_session(window.page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": 30_000, "uploadThroughput": 30_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    window["#clip-save"].click()
+    expect(window[".clip progress"]).to_be_visible()
+    expect(window[".clip .work"]).to_contain_text(re.compile(r"cam0: [1-9]\d? %"))
+    window[".clip .work"].get_by_role("button", name="Cancel").click()
+    expect(window["#toasts"]).to_contain_text("Saving was cancelled")
+    expect(window[".clip progress"]).to_be_hidden()
+
+
+def test_what_is_kept_is_not_deleted_and_deleting_asks_first(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    newest = takes(window).first
+    newest.get_by_role("button", name="Keep", exact=True).click()
+    expect(newest.locator("h4")).to_contain_text("kept")
+    listed = window.page.request.get("/api/recordings?locked=true").json()["recordings"]
+    assert len(listed) >= 2
+    newest.get_by_role("button", name=re.compile("^Delete")).click()
+    expect(window["#alerts"]).to_contain_text("Release them first")
+
+    newest.get_by_role("button", name="Release", exact=True).click()
+    window.page.get_by_role("dialog").get_by_role("button", name="Release").click()
+    expect(newest.get_by_role("button", name="Keep", exact=True)).to_be_visible()
+
+    gone = [footage.root / one["path"] for one in listed]
+    assert all(path.exists() for path in gone)
+    newest.get_by_role("button", name=re.compile("^Delete")).click()
+    window.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(takes(window)).to_have_count(2)
+    newest.get_by_role("button", name=re.compile("^Delete")).click()
+    window.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(takes(window)).to_have_count(1)
+    assert not any(path.exists() for path in gone)
+
+
+def test_a_gap_tells_why_nothing_was_recorded(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    expect(window[".gap"]).to_have_text(re.compile("not recorded: stopped by a command"))
+
+
+def test_what_is_recorded_while_one_looks_appears_by_itself(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(2)
+    footage.do("start", "cam1-640")
+    expect(takes(window)).to_have_count(3)
+    expect(takes(window).first).to_contain_text("cam1-640")
+
+
+def test_the_timeline_is_usable_with_keys_alone(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(2)
+    strip = window[".strip"]
+    strip.focus()
+    strip.press("Home")
+    first = int(str(strip.get_attribute("aria-valuenow")))
+    strip.press("Shift+ArrowRight")
+    expect(strip).to_have_attribute("aria-valuenow", str(first + 1))
+    strip.press("[")
+    strip.press("Shift+ArrowRight")
+    strip.press("Shift+ArrowRight")
+    strip.press("]")
+    expect(window[".clip .summary"]).to_have_text(re.compile(r"^2 s"))

@@ -1,0 +1,75 @@
+"""The page in one browser window, with what tests look at."""
+
+from __future__ import annotations
+
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+
+from tests.fakes.agent import eventually
+
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
+
+# A small copy of what a camera's tile shows now, whichever element shows it, as a number.
+_PICTURE = """
+camera => {
+  const tile = document.getElementById(`live-${camera}`);
+  const video = tile?.querySelector("video.shown");
+  const shown = video ?? tile?.querySelector("img");
+  if (!shown || !(shown.videoWidth || shown.naturalWidth > 1)) return null;
+  const canvas = document.createElement("canvas");
+  canvas.width = 64; canvas.height = 48;
+  const pen = canvas.getContext("2d");
+  pen.drawImage(shown, 0, 0, 64, 48);
+  let sum = 0;
+  for (const value of pen.getImageData(0, 0, 64, 48).data) sum = (Math.imul(sum, 31) + value) | 0;
+  return `${video ? "film" : "pictures"} ${sum}`;
+}
+"""
+
+
+class Window:
+    """A page that is open. `complaints` are errors of its scripts, and what the console warned of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(f"{error}\n{error.stack}"))
+        page.on("console", self._heard)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        # Requests that fail while an agent is down, or that the test refuses, are no faults of the page.
+        network = ("Failed to load resource", "WebSocket connection to")
+        if message.type in ("error", "warning") and not message.text.startswith(network):
+            self.complaints.append(f"{message.type}: {message.text} {message.location}")
+
+    def __getitem__(self, selector: str) -> Locator:
+        return self.page.locator(selector)
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def state(self, word: str) -> None:
+        """Wait until the chip in the head says this."""
+        expect(self["#state"]).to_have_text(word)
+
+    def picture(self, camera: str) -> str | None:
+        """What a camera's tile shows now: `film` or `pictures`, and a number that differs by picture."""
+        found: str | None = self.page.evaluate(_PICTURE, camera)
+        return found
+
+    def watch(self, camera: str, kind: str, pictures: int = 4) -> None:
+        """Wait until a camera has shown so many different pictures by this kind of source."""
+        seen: set[str] = set()
+
+        def enough() -> bool:
+            shown = self.picture(camera)
+            if shown is not None and shown.startswith(kind):
+                seen.add(shown)
+            return len(seen) >= pictures
+
+        eventually(enough, f"{pictures} different pictures of {camera} as {kind}; seen: {len(seen)}")
+
+    def is_too_wide(self) -> bool:
+        """Whether one would have to scroll sideways."""
+        wide: bool = self.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        return wide

@@ -175,6 +175,10 @@ class RunningAgent:
         """Configure the next start differently."""
         self._settings |= settings
 
+    def let(self, variables: Mapping[str, str]) -> None:
+        """Give the next start further environment variables."""
+        self._variables |= variables
+
     @property
     def log(self) -> str:
         """What the process that was started last has written."""

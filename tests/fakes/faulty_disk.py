@@ -3,7 +3,8 @@
 `python -m tests.fakes.faulty_disk FOLDER MOUNTPOINT FAULTS` says `mounted` on its stdout and serves until its stdin
 ends. FAULTS is a JSON file, read again whenever it changes: an object of kinds of operation (`read`, `write`, `sync`,
 `change`: everything that makes, renames or deletes) and what becomes of them, which is the name of an errno, or `hang`
-for no answer until the fault is lifted. Stop the whole process (SIGSTOP) for a disk that answers nothing at all.
+for no answer until the fault is lifted. With the end of a name behind it (`sync .mp4`) a fault hits those files alone.
+Stop the whole process (SIGSTOP) for a disk that answers nothing at all.
 
 What this cannot show: errors that the kernel only finds when it writes its cache back, because here every write is seen
 at once.
@@ -43,6 +44,7 @@ class Disk:
         self._faults: dict[str, str] = {}
         self._held: list[tuple[str, bytes]] = []
         self._nodes = {1: os.open(folder, os.O_PATH | os.O_DIRECTORY)}
+        self._names: dict[int, str] = {}
         self._lookups: dict[int, int] = {}
         self._listings: dict[int, list[tuple[str, int, int]]] = {}
         self._device = -1
@@ -117,7 +119,7 @@ class Disk:
         if opcode in (36, 38):
             return
         kind, operation = self._operations.get(opcode, ("unknown", None))
-        fault = self._faults.get(kind)
+        fault = self._fault(kind, self._names.get(node, ""))
         if fault == "hang":
             self._held.append((kind, request))
             return
@@ -131,6 +133,13 @@ class Disk:
                 self._answer(unique, 0, operation(node, body))
         except OSError as error:
             self._answer(unique, -(error.errno or errno.EIO), b"")
+
+    def _fault(self, kind: str, name: str) -> str | None:
+        for what, fault in self._faults.items():
+            hit, _, ending = what.partition(" ")
+            if hit == kind and name.endswith(ending):
+                return fault
+        return None
 
     def _answer(self, unique: int, error: int, content: bytes) -> None:
         try:
@@ -151,6 +160,7 @@ class Disk:
             os.close(descriptor)
         else:
             self._nodes[facts.st_ino] = descriptor
+        self._names[facts.st_ino] = name
         self._lookups[facts.st_ino] = self._lookups.get(facts.st_ino, 0) + 1
         return struct.pack("<4Q2I", facts.st_ino, 0, 0, 0, 0, 0) + _attributes(facts)
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPConnection
@@ -141,8 +141,8 @@ class FaultyDisk:
     ) -> None:
         self.pull_out()
 
-    def fail(self, **faults: str) -> None:
-        """Let kinds of operation fail from now on: `write="EIO"`. Without any, all is well again."""
+    def fail(self, faults: Mapping[str, str]) -> None:
+        """Let kinds of operation fail from now on: `{"write": "EIO"}`. With `{}` all is well again."""
         draft = self._faults.with_suffix(".draft")
         draft.write_text(json.dumps(faults))
         draft.replace(self._faults)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.footage import assert_gapless
-from tests.fakes.agent import RunningAgent, eventually
+from tests.fakes.agent import RunningAgent, eventually, instant
 from tests.fakes.mounts import Mounts
 from tests.faults.machine import (
     FaultyDisk,
@@ -41,13 +42,13 @@ def test_a_disk_that_fails_every_write_ends_recording_until_it_is_mended(
     device.start()
     device.do("start", "dual-640")
     await_footage(device, 2)
-    disk.fail(write="EIO", sync="EIO", change="EIO")
+    disk.fail({"write": "EIO", "sync": "EIO", "change": "EIO"})
     assert "Input/output error" in await_problem(device, "disk_error")
     device.wait_for_state("fault")
     assert device.recorders() == {}
     assert_live(device)
     tries = device.log.count("camera program started")
-    disk.fail()
+    disk.fail({})
     device.wait_for_state("recording")
     assert device.log.count("camera program started") <= tries + 4
     await_no_problem(device, "disk_error")
@@ -57,13 +58,37 @@ def test_a_disk_that_fails_every_write_ends_recording_until_it_is_mended(
     assert assert_all_plays(device.root) >= 8
 
 
+def test_footage_that_cannot_be_synced_is_told_and_not_called_safe(device: RunningAgent, disk: FaultyDisk) -> None:
+    device.start()
+    device.do("start", "cam0-640")
+    await_footage(device, 1)
+    recorders = device.recorders()
+    disk.fail({"sync .mp4": "EIO"})
+    assert "may be damaged" in await_problem(device, "disk_error")
+    safe = _verified(device)
+    eventually(lambda: len(list(device.root.glob("spool/2*/*.mp4"))) >= 3, "segments that cannot be stored")
+    assert _verified(device) == safe
+    assert device.status["state"] == "recording"
+    disk.fail({})
+    device.wait_for_event("segment_stored", lambda event: instant(event["started_at"]) > safe, times=3)
+    eventually(lambda: _verified(device) > safe, "footage that is safe again")
+    assert device.recorders() == recorders
+    device.do("stop")
+    assert_gapless(device, "cam0")
+
+
+def _verified(agent: RunningAgent) -> datetime:
+    """Up to when footage is called safe now."""
+    return instant(agent.do("ping")["data"]["status"]["cameras"]["cam0"]["verified_until"])
+
+
 def test_a_disk_that_turns_read_only_ends_recording_until_it_is_writable(
     device: RunningAgent, disk: FaultyDisk
 ) -> None:
     device.start()
     device.do("start", "cam0-640")
     await_footage(device, 1)
-    disk.fail(write="EROFS", sync="EROFS", change="EROFS")
+    disk.fail({"write": "EROFS", "sync": "EROFS", "change": "EROFS"})
     await_problem(device, "read_only")
     device.wait_for_state("fault")
     assert_live(device)
@@ -72,7 +97,7 @@ def test_a_disk_that_turns_read_only_ends_recording_until_it_is_writable(
     device.do("stop")
     refused = device.command("start", "dual-640")
     assert (refused["status"], refused["code"]) == ("rejected", "read_only")
-    disk.fail()
+    disk.fail({})
     await_no_problem(device, "read_only")
     eventually(lambda: not list(device.root.glob("spool/2*")), "what had stayed in the spool is stored")
     device.do("start", "dual-640")

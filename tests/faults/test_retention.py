@@ -37,7 +37,7 @@ def download(agent: RunningAgent, path: str) -> Iterator[HTTPResponse]:
 
 def _open_bytes(agent: RunningAgent, camera: str) -> int:
     """How much the segment holds that the camera's recorder is writing."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ValueError):
         return max(agent.root.glob(f"spool/*-{camera}/*.mp4")).stat().st_size
     return 0
 

@@ -1,0 +1,147 @@
+"""Under a service manager: what it is told, and that it kills what hangs. A stand-in listens at the notify socket."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import MakeAgent
+from tests.end_to_end.footage import assert_gapless
+from tests.fakes.agent import PATIENCE_S, RunningAgent, eventually, frozen
+from tests.fakes.mounts import Mounts
+from tests.faults.machine import FaultyDisk, await_footage
+
+pytestmark = pytest.mark.slow
+
+WATCHDOG_S = 3.0
+
+
+class Manager:
+    """systemd's end of the socket."""
+
+    def __init__(self, manager: socket.socket) -> None:
+        self._socket = manager
+
+    def hear(self, word: str) -> str:
+        """Wait for a message that has this word in it."""
+        self._socket.settimeout(PATIENCE_S)
+        while word not in (message := self._socket.recv(4096).decode()):
+            assert "STOPPING" not in message
+        return message
+
+    def heard(self) -> list[str]:
+        """What has come by now."""
+        self._socket.setblocking(False)
+        messages = []
+        try:
+            while True:
+                messages.append(self._socket.recv(4096).decode())
+        except BlockingIOError:
+            return messages
+
+    def assert_silent(self, length_s: float) -> None:
+        """See that nothing comes for so long."""
+        self._socket.settimeout(length_s)
+        with pytest.raises(TimeoutError):
+            self._socket.recv(4096)
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[Manager]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        yield Manager(manager)
+
+
+@pytest.fixture
+def notify(tmp_path: Path) -> Path:
+    return tmp_path / "notify"
+
+
+@pytest.fixture
+def manager(notify: Path) -> Iterator[Manager]:
+    with listening(notify) as manager:
+        yield manager
+
+
+def _variables(notify: Path) -> dict[str, str]:
+    return {"NOTIFY_SOCKET": str(notify), "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
+
+
+def test_a_service_says_when_it_is_ready_alive_and_stopping(
+    make_agent: MakeAgent, manager: Manager, notify: Path
+) -> None:
+    device = make_agent(variables=_variables(notify))
+    device.start()
+    assert manager.hear("READY=1").startswith("READY=1\nSTATUS=")
+    for _ in range(3):
+        manager.hear("WATCHDOG=1")
+    device.do("start", "dual-640")
+    await_footage(device, 1)
+    pid, recorders = device.the_process().pid, device.recorders()
+
+    device.mark()
+    device.do("restart")
+    manager.hear("READY=1")
+    device.await_online()
+    assert device.events("agent_started")[-1]["adopted"] == 2
+    assert (device.the_process().pid, device.the_process().poll()) == (pid, None)
+    assert device.recorders() == recorders
+    manager.hear("WATCHDOG=1")
+
+    begun = time.monotonic()
+    device.the_process().terminate()
+    manager.hear("STOPPING=1")
+    assert device.the_process().wait(PATIENCE_S) == 0
+    assert time.monotonic() - begun < 60, "the service manager's patience"
+    assert device.recorders() == {}
+    assert list(device.root.glob("spool/2*")) == []
+
+
+def test_an_agent_that_hangs_is_not_taken_for_alive_and_its_recorders_go_on(
+    make_agent: MakeAgent, manager: Manager, notify: Path
+) -> None:
+    device = make_agent(variables=_variables(notify))
+    device.start()
+    device.do("start", "dual-640")
+    await_footage(device, 1)
+    recorders = device.recorders()
+    with frozen(device.the_process().pid):
+        manager.heard()
+        manager.assert_silent(WATCHDOG_S)
+        device.the_process().send_signal(6)  # SIGABRT, what the watchdog sends
+    assert device.the_process().wait(PATIENCE_S) == -6
+    device.start()
+    assert device.recorders() == recorders
+    device.wait_for_state("recording")
+    await_footage(device, 1)
+    device.do("stop")
+    for camera in ("cam0", "cam1"):
+        assert len(assert_gapless(device, camera)) == 1
+
+
+def test_a_recording_that_nobody_can_look_after_starves_the_watchdog(
+    device: RunningAgent, mounts: Mounts, folder: Path, manager: Manager, notify: Path
+) -> None:
+    with FaultyDisk(mounts, folder) as disk:
+        device.root = disk.backing
+        device.set(recording__min_free_bytes=0)
+        device.let(_variables(notify))
+        device.start()
+        device.do("start", "cam0-640")
+        await_footage(device, 1)
+        manager.heard()
+        disk.fail({"sync .mp4": "hang"})
+        eventually(lambda: "watchdog starved" in device.log, "a starved watchdog")
+        assert "though the volume answers" in device.log
+        manager.heard()
+        manager.assert_silent(WATCHDOG_S)
+        disk.fail({})
+        manager.hear("WATCHDOG=1")
+        device.do("stop")
+        assert_gapless(device, "cam0")

@@ -30,6 +30,8 @@ from edge_agent.wire.values import format_instant
 FRAME_PATIENCE_S = 12.0
 """A snapshot of an idle camera waits for the camera program to start, at the longest as long as a start command."""
 DEFAULT_LOCK_S = 300.0
+NAMED = 100
+"""Segments that a result names; a week of two cameras would be a megabyte."""
 NEWEST = 10
 """Among so many of a camera's newest segments is that of a sample that has just ended."""
 
@@ -157,7 +159,8 @@ class Jobs:
         data = {
             "from": None if body.start is None and body.end is not None else format_instant(start),
             "to": format_instant(end),
-            "locked": [segment.path for segment in outcome.segments],
+            "count": len(outcome.segments),
+            "locked": [segment.path for segment in outcome.segments[:NAMED]],
             "pending": outcome.pending,
         }
         told = f"locked {len(outcome.segments)} segments"
@@ -168,7 +171,7 @@ class Jobs:
     ) -> tuple[Code, str, dict[str, Any]]:
         stores = self._bench.stores
         released = await stores.footage.run(stores.archive.unlock, label, start, end)
-        data = {"unlocked": [segment.path for segment in released]}
+        data = {"count": len(released), "unlocked": [segment.path for segment in released[:NAMED]]}
         return Code.OK, f"unlocked {len(released)} segments", data
 
     # -- clips and the comparison -------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ class Agent:
         self._problems = Problems()
         self.storage = Storage(self._problems)
         self._told_started: str | None = None
+        self._farewells: list[tuple[frozenset[str], Report]] = []
         self.ran_out: str | None = None
         self._timetable = Timetable(settings.modes)
         self._comparison: Compare | None = None
@@ -85,6 +86,7 @@ class Agent:
         effects += self._reconcile(now)
         effects += self._conduct.settle(now)
         effects += self._reconcile(now)
+        effects += self._say_farewell()
         state = SavedState(self.selected_mode, self.selected_duration_s, self._next_sequence, self.session)
         if state != self._saved and not self.leaving:
             self._saved = state
@@ -309,12 +311,15 @@ class Agent:
         if session is None or self._told_started != session.id:
             return []
         self._told_started = None
-        return [
-            Report(
-                EventType.RECORDING_STOPPED,
-                {"mode": session.mode, "cameras": list(session.cameras), "label": session.label, "reason": reason},
-            )
-        ]
+        fields = {"mode": session.mode, "cameras": list(session.cameras), "label": session.label, "reason": reason}
+        self._farewells.append((frozenset(self._open_runs), Report(EventType.RECORDING_STOPPED, fields)))
+        return []
+
+    def _say_farewell(self) -> list[Effect]:
+        """Tell of the recordings that have ended and are stored: whoever hears it finds all their files."""
+        told = [farewell for farewell in self._farewells if not farewell[0] & self._open_runs]
+        self._farewells = [farewell for farewell in self._farewells if farewell not in told]
+        return [report for _, report in told]
 
     def next_session_id(self) -> str:
         return f"s{self._next_sequence}"

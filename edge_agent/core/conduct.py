@@ -193,7 +193,7 @@ class Conduct:
     def _stream(self, command: Command, now: Now) -> list[Effect]:
         if self._agent.recording():
             return self._already(command, now)
-        return self._start(command, Start(mode="stream"), now)
+        return self._start(command, Start(mode="stream", duration_s=0.0), now)
 
     def _cannot_run(self, mode: Mode) -> tuple[Code, str] | None:
         for camera in mode.cameras:

@@ -155,7 +155,7 @@ class LiveView:
                 self._silence.cancel()
                 self._silence = None
             if self.newest is not None:
-                self.newest.release()
+                self.newest.retire()
                 self.newest = None
         self._need_less()
         self._gone.pop(viewer)()
@@ -190,7 +190,7 @@ class LiveView:
     def _show(self, frame: Frame) -> None:
         # First give the last one's file back: its pages are still in the cache, and taken first by the new one.
         if self.newest is not None:
-            self.newest.release()
+            self.newest.retire()
         many = FILE_PAYS_FROM_VIEWERS_IF_LARGE if len(frame.jpeg) >= LARGE_BYTES else FILE_PAYS_FROM_VIEWERS
         part = self.newest = Part(frame, self._files if len(self.audience) >= many else None)
         self.audience.offer(part, frame.captured_mono_s)

@@ -78,11 +78,10 @@ class Part:
     `file` is the memory file with the part as a viewer gets it that missed nothing, or -1.
     """
 
-    __slots__ = ("_files", "_holders", "_whole", "body_bytes", "file", "frame", "usual_header")
+    __slots__ = ("_files", "_holders", "_whole", "body_bytes", "file", "jpeg", "usual_header")
 
     def __init__(self, frame: Frame, files: MemoryFiles | None = None) -> None:
-        jpeg = frame.jpeg
-        self.frame = frame
+        jpeg = self.jpeg = frame.jpeg
         self.usual_header = _HEADER % (len(jpeg), timestamp(frame.captured_at), frame.sequence)
         self.body_bytes = len(jpeg) + len(CLOSING)
         self.file = -1 if files is None else files.fill((self.usual_header, jpeg, CLOSING))
@@ -98,13 +97,13 @@ class Part:
     def whole(self) -> bytes:
         """The part in one piece, for a viewer that missed nothing; made when it is first asked for."""
         if self._whole is None:
-            self._whole = b"".join((self.usual_header, self.frame.jpeg, CLOSING))
+            self._whole = b"".join((self.usual_header, self.jpeg, CLOSING))
         return self._whole
 
     def rest(self, header: bytes, sent: int) -> list[memoryview]:
         """What is left to send after `sent` bytes of this part with this header."""
         left = []
-        for piece in (header, self.frame.jpeg, CLOSING):
+        for piece in (header, self.jpeg, CLOSING):
             if sent < len(piece):
                 left.append(memoryview(piece)[sent:])
             sent = max(0, sent - len(piece))
@@ -114,6 +113,12 @@ class Part:
         """Say that somebody more needs the part; its maker does from the beginning."""
         self._holders += 1
         return self
+
+    def retire(self) -> None:
+        """Release the part as its maker, when a newer one takes its place; who still sends it may have the file."""
+        if self.file >= 0:
+            self.jpeg, self._whole = b"", None
+        self.release()
 
     def release(self) -> None:
         """Say that one of those no longer needs it."""

@@ -152,7 +152,7 @@ class StreamViewer(Viewer):
     def _start(self, part: Part) -> None:
         header = part.header(self.dropped)
         # Tornado keeps what it is given, not a copy: pieces cost two small records more, but no memory of their own.
-        pieces = (part.whole,) if header is part.usual_header else (header, part.frame.jpeg, CLOSING)
+        pieces = (part.whole,) if header is part.usual_header else (header, part.jpeg, CLOSING)
         try:
             for piece in pieces:
                 written = self._stream.write(piece)

@@ -21,7 +21,7 @@ GONE_AFTER_MS = 8000
 It looks again only when it repeats itself, about half a second later: within 10 s all together.
 """
 UNSENT_BYTES = 128 * 1024
-"""How much the kernel may hold unsent for a viewer.
+"""How much the kernel may hold unsent for a viewer, or one frame if that is more.
 
 The default lets megabytes of old frames pile up before a slow viewer, who would see what was seconds ago.
 """
@@ -158,6 +158,7 @@ class SocketViewer(Viewer):
         self._closed = False
         self._header = b""
         self._sent = 0
+        self._unsent_bytes = UNSENT_BYTES
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.descriptor, self._readable)
 
@@ -179,14 +180,18 @@ class SocketViewer(Viewer):
     def keep(self, part: Part, header: bytes, sent: int) -> None:
         """Go on with this part, of which `sent` bytes have left, when the kernel has room again."""
         self._part, self._header, self._sent = part.hold(), header, sent
+        if part.body_bytes > self._unsent_bytes:
+            self._unsent_bytes = part.body_bytes
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, part.body_bytes)
         self._loop.add_writer(self.descriptor, self._writable)
         self._sort()
 
     def _writable(self) -> None:
         if self._part is None:
             return
-        self._sent = self._write(self._part, self._header, self._sent)
-        if self._sent == len(self._header) + self._part.body_bytes:
+        part = self._part
+        self._sent = self._write(part, self._header, self._sent)
+        if self._sent == len(self._header) + part.body_bytes:
             self._loop.remove_writer(self.descriptor)
             self._finish()
 
@@ -194,7 +199,7 @@ class SocketViewer(Viewer):
         """Give the kernel what it takes of a part of which `sent` bytes are gone; how many are then, -1 if closed."""
         try:
             if part.file < 0:
-                pieces = (header, part.frame.jpeg, CLOSING) if not sent else part.rest(header, sent)
+                pieces = (header, part.jpeg, CLOSING) if not sent else part.rest(header, sent)
                 return sent + self._socket.sendmsg(pieces)
             if sent < len(header) and header is not part.usual_header:
                 sent += self._socket.send(header[sent:], socket.MSG_MORE)

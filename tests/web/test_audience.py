@@ -43,8 +43,9 @@ class Hall:
         now = clock()
         part = Part(Frame(jpeg(number), now.wall, now.mono_s, number), self.files if from_file else None)
         self.audience.offer(part, float(number))
-        part.release()
-        return part.usual_header + part.frame.jpeg + CLOSING
+        whole = part.usual_header + part.jpeg + CLOSING
+        part.retire()
+        return whole
 
     def got(self, index: int, size: int) -> bytes:
         """The next bytes that a viewer got."""

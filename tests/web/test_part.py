@@ -66,6 +66,17 @@ def test_a_memory_file_holds_the_whole_part_and_is_used_again_when_nobody_needs_
     files.close()
 
 
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_part_that_is_no_longer_the_newest_keeps_its_picture_only_where_it_has_no_file(from_file: bool) -> None:
+    files = MemoryFiles()
+    part = Part(FRAME, files if from_file else None).hold()
+    part.retire()
+    assert part.jpeg == (b"" if from_file else JPEG)
+    assert (part.file >= 0) == from_file
+    part.release()
+    files.close()
+
+
 def test_bytes_on_their_way_are_not_changed_by_the_next_frame_in_the_same_file() -> None:
     """A pipe holds the file's pages as a socket does."""
     files = MemoryFiles()

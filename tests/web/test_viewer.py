@@ -183,6 +183,19 @@ async def test_a_viewer_that_reads_nothing_is_given_up_by_the_kernel(gallery: Ga
     await gallery.all_left()
 
 
+@pytest.mark.parametrize("crowd", [0, FILE_PAYS_FROM_VIEWERS_IF_LARGE])
+async def test_a_viewer_may_be_found_gone_when_the_rest_of_a_frame_is_sent(gallery: Gallery, crowd: int) -> None:
+    others = [await gallery.look(gallery.join()) for _ in range(crowd)]
+    server, client = tcp_pair()
+    viewer = SocketViewer(server, OPENING)
+    gallery.view.join(viewer, lambda: None)
+    gallery.camera.show()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    viewer._writable()  # the loop found it writable in the turn before it broke off
+    assert gallery.view.viewers == crowd == len(others)
+
+
 async def test_what_a_viewer_says_is_ignored(gallery: Gallery) -> None:
     client = gallery.join()
     client.sendall(b"GET / HTTP/1.1\r\n\r\n" * 1000)

@@ -233,7 +233,7 @@ do_install() {
     switch_to_release
     write_command
     write_unit
-    say "installed $("$DESTDIR$release/bin/python" -P -c 'import edge_agent; print(edge_agent.__version__)')." \
+    say "installed $("$DESTDIR$release/bin/python" -I -c 'import edge_agent; print(edge_agent.__version__)')." \
         "Configuration: $configuration. Is all there? sudo edge-agent check"
 }
 

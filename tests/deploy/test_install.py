@@ -121,7 +121,7 @@ def test_everything_that_the_service_names_is_there_with_its_rights(installed_on
 
 
 def test_the_installed_agent_does_not_need_its_sources(installed_once: Path) -> None:
-    command = [str(current(installed_once) / "bin/python"), "-c", "import edge_agent; print(edge_agent.__file__)"]
+    command = [str(current(installed_once) / "bin/python"), "-I", "-c", "import edge_agent; print(edge_agent.__file__)"]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith(str(current(installed_once)))
 

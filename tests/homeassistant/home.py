@@ -18,6 +18,7 @@ from tests.homeassistant.installation import HomeAssistant, State
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "homeassistant"
 DEVICE = "van7"
+VIEWER_TOKEN = "only-to-look-at-pictures"
 BACK_WITHIN_S = 10.0
 """After a restart of anything nothing is unavailable for longer."""
 RECONNECTS_AFTER_S = 10.0
@@ -59,6 +60,7 @@ min_free_bytes = 0
 min_free_percent = 0
 [web]
 port = {web}
+tokens_file = "{directory}/tokens"
 [telemetry]
 interval_s = 2
 [rpicam]
@@ -76,6 +78,8 @@ class AgentProcess:
         self._broker_port = broker_port
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
+        (directory / "tokens").write_text(f"viewer homeassistant {VIEWER_TOKEN}\n")
+        (directory / "tokens").chmod(0o600)
         self.configure()
 
     @property

@@ -170,6 +170,18 @@ class HomeAssistant:
         """The bytes of what a proxy path shows."""
         return self._exchange("GET", path)
 
+    def beginning(self, path: str, size: int) -> bytes:
+        """The first bytes of a stream that has no end."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=CALL_TIMEOUT_S)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
+            answer = connection.getresponse()
+            content = answer.read(size)
+            answer.close()
+        finally:
+            connection.close()
+        return content
+
     def states(self) -> dict[str, State]:
         return {
             one["entity_id"]: State(one["entity_id"], one["state"], one["attributes"])

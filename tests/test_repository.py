@@ -31,7 +31,7 @@ TOP_LEVEL = {
 }
 NEEDED = {".ci/run", "LICENSE", "README.md", "CHANGELOG.md", "deploy/run.sh", "tests/run.sh", "pyproject.toml"}
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-SCRIPTS = ("deploy/run.sh", "tests/run.sh", ".ci/run")
+SCRIPTS = ("deploy/run.sh", "deploy/install.sh", "tests/run.sh", "tests/soak.sh", ".ci/run")
 
 ADDRESS = re.compile(r"\w+://|\b[\w-]+\.(?:org|com|io|net)\b")
 # Put together here so that this file does not hold what it looks for.

@@ -158,7 +158,14 @@ class EmbeddedBroker:
         log.info("embedded broker: %s", shlex.join(command))
         with self.log_path.open("wb") as words:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, process_group=0, cwd="/"
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                process_group=0,
+                cwd="/",
+                # mosquitto would speak to systemd in the agent's name.
+                env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
             )
         self._process = process
         self._gone = asyncio.Event()

@@ -72,7 +72,7 @@ class StreamHandler(LiveHandler):
             return
         try:
             viewer = self.viewer(fps)
-        except OSError:  # the connection ended while it was taken over
+        except OSError:  # it ended meanwhile
             self.seats.free()
             return
         view.join(viewer, self.seats.free)
@@ -91,7 +91,7 @@ class StreamHandler(LiveHandler):
         return fps
 
     def viewer(self, fps: float | None) -> Viewer:
-        """Take the connection from Tornado and send the head of the answer."""
+        """Take the connection from Tornado and send the head of the answer. Raises `OSError` if it has ended."""
         self.set_header("Content-Type", CONTENT_TYPE)
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Accel-Buffering", "no")
@@ -100,6 +100,8 @@ class StreamHandler(LiveHandler):
         # Handler and request would wait, in a cycle, for the garbage collector: 10 KB per viewer.
         self.ui.clear()
         stream = self.detach()
+        if stream.closed():
+            raise ConnectionResetError
         if isinstance(stream, SSLIOStream):
             return StreamViewer(stream, opening, fps)
         # A second descriptor of the same connection: Tornado closes its own, and forgets about it.

@@ -33,7 +33,9 @@ class Named(RequestHandler):
             self.set_header(name, value)
 
     async def prepare(self) -> None:
-        await asyncio.sleep(0)
+        site: Site = self.settings["site"]
+        site.preparing = self
+        await site.door.wait()
         if self.get_query_argument("secret", "") == "wrong":
             self.set_status(403)
             self.finish("no")
@@ -55,20 +57,23 @@ class Site:
         self.changed = asyncio.Event()
         self.camera = Camera(self.view)
         self.seats = Seats(SEATS)
-        self._trusting = tls[1] if tls else None
+        self.door = asyncio.Event()
+        self.door.set()
+        self.preparing: Named | None = None
+        self.trusting = tls[1] if tls else None
         live = {"views": {"cam0": self.view}, "seats": self.seats}
         routes: list[Any] = [
             (r"/stream/([^/]+)", Stream, live),
             (r"/snapshot/([^/]+)\.jpg", Snapshot, {**live, "timeout_s": 0.5}),
         ]
-        self.server = HTTPServer(Application(routes), ssl_options=tls[0] if tls else None)
+        self.server = HTTPServer(Application(routes, site=self), ssl_options=tls[0] if tls else None)
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
         self.server.add_sockets(sockets)
         self._eyes: list[Eye] = []
 
     async def get(self, path: str) -> Eye:
-        eye = await Eye.open(self.port, path, self._trusting)
+        eye = await Eye.open(self.port, path, self.trusting)
         self._eyes.append(eye)
         return eye
 
@@ -215,6 +220,25 @@ async def test_a_slow_viewer_skips_frames_whole_and_is_told_how_many(site: Site)
     for before, after in pairwise(seen):
         assert after.dropped - before.dropped == after.sequence - before.sequence - 1
     assert seen[-1].dropped == site.view.dropped_frames > 0
+
+
+async def test_a_viewer_that_leaves_while_its_access_is_checked_keeps_no_seat(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.door.clear()
+    _, writer = await asyncio.open_connection("127.0.0.1", site.port, ssl=site.trusting)
+    writer.write(b"GET /stream/cam0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await site.until(lambda: site.preparing is not None)
+    writer.transport.abort()
+    assert site.preparing is not None
+    assert site.preparing.request.connection is not None
+    await site.until(site.preparing.request.connection.stream.closed)  # type: ignore[attr-defined]  # HTTP/1's has one
+    site.door.set()
+    eye = await site.look()
+    shown = site.camera.show()
+    assert (await eye.see()).jpeg == shown
+    assert (site.seats.taken, site.view.viewers) == (1, 1)
+    assert "Traceback" not in caplog.text
 
 
 async def test_closing_the_view_ends_the_streams(site: Site) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from edge_agent.ports import Clock
@@ -31,8 +31,13 @@ class Disk:
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in the thread and return what it returns.
 
-        A cancelled caller leaves the call to end by itself: a disk operation cannot be taken back half-way.
+        A cancelled caller leaves the call to be made by itself: what an agent that leaves wanted written is written.
         """
+        # Without the shield a call that still waits for its turn would be dropped.
+        return await asyncio.shield(asyncio.wrap_future(self.submit(function, *args, **kwargs)))
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue a call; `close` waits for it, whether anybody else does or not."""
 
         def call() -> T:
             self._busy_since_mono_s = self._clock.now().mono_s
@@ -41,7 +46,7 @@ class Disk:
             finally:
                 self._busy_since_mono_s = None
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        return self._executor.submit(call)
 
     @property
     def stalled_s(self) -> float:

@@ -74,7 +74,7 @@ class _Left(Exception):
 async def live(config: Config, environ: Mapping[str, str], tell_person: Callable[[str], None]) -> Leaving:
     """Run the agent until it is asked to leave, and say why it did.
 
-    `tell_person` shows what is for people's eyes only: the welcome, and a new access token. Raises `TokensUnusable`.
+    `tell_person` shows what is for people's eyes only: the welcome, a new token. Raises `InUse` and `TokensUnusable`.
     """
     house = House(config, environ, tell_person)
     try:
@@ -110,7 +110,8 @@ class House:
         self._web: WebServer | None = None
 
     async def prepare(self) -> None:
-        """See who may come in. Raises `TokensUnusable`, before anything was touched."""
+        """See that nobody else is here and who may come in. Raises `InUse` and `TokensUnusable`."""
+        await self._stores.claim()
         web, state_dir = self._config.web, self._config.device.state_dir
         self._access, new_token = await self._stores.state.run(make_access, web, state_dir, self._clock.now)
         if new_token is not None:
@@ -162,8 +163,7 @@ class House:
         self._services.ready(f"recordings in {config.recording.root}")
 
     async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[tuple[Command, Result], ...]]:
-        config = self._config
-        stores = self._stores
+        config, stores = self._config, self._stores
         saved, damage = await stores.state.run(stores.state_file.load)
         recalled = await stores.state.run(stores.journal.load)
         state = recall(saved, config, self._machine_boot, self._clock.now())

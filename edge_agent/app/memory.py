@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class Memory:
-    """Writes the newest state, one write at a time; what changed meanwhile is written after it."""
+    """Writes the newest state, one write at a time; what changed meanwhile is written once, after it.
+
+    The write is queued at once: an agent that leaves right after a command has closed its disks when all is written.
+    """
 
     def __init__(self, file: StateFile, disk: Disk, boot_id: str, tasks: asyncio.TaskGroup) -> None:
         self._file = file
@@ -27,24 +31,24 @@ class Memory:
         self._boot_id = boot_id
         self._tasks = tasks
         self._newest: SavedState | None = None
-        self._writing = False
 
     def save(self, state: SavedState) -> None:
         self._newest = state
-        if not self._writing:
-            self._writing = True
-            self._tasks.create_task(self._write(), name="save state")
+        written = self._disk.submit(self._write, state)
+        self._tasks.create_task(_see(written), name="save state")
 
-    async def _write(self) -> None:
-        try:
-            while self._newest is not None:
-                state, self._newest = self._newest, None
-                try:
-                    await self._disk.run(self._file.save, encode(state, self._boot_id))
-                except (StorageError, OSError) as error:
-                    log.error("state not saved: %s", error)  # noqa: TRY400 - the path and the reason say all
-        finally:
-            self._writing = False
+    def _write(self, state: SavedState) -> None:
+        """Runs in the disk's thread. What is not the newest any more is left out: a newer one is queued behind it."""
+        if state is self._newest:
+            self._file.save(encode(state, self._boot_id))
+
+
+async def _see(written: Future[None]) -> None:
+    try:
+        # Shielded, or leaving would take back a write that still waits for its turn.
+        await asyncio.shield(asyncio.wrap_future(written))
+    except (StorageError, OSError) as error:
+        log.error("state not saved: %s", error)  # noqa: TRY400 - the path and the reason say all
 
 
 def encode(state: SavedState, boot_id: str) -> dict[str, Any]:

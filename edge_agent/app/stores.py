@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Set as AbstractSet
 
 from edge_agent.app.disk import Disk
@@ -14,6 +15,7 @@ from edge_agent.app.found import Found, find_runs
 from edge_agent.config import Config
 from edge_agent.ports import Clock
 from edge_agent.storage.archive import Archive
+from edge_agent.storage.claim import claim
 from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.journal import CommandJournal
 from edge_agent.storage.spool import Spool
@@ -42,6 +44,12 @@ class Stores:
         self.journal = CommandJournal(state_dir / "commands.jsonl")
         self.state_file = StateFile(state_dir / "state.json")
         self.readable = False
+        self._state_dir = state_dir
+        self._claim: int | None = None
+
+    async def claim(self) -> None:
+        """Make sure that no other agent uses these; until `close`. Raises `InUse`."""
+        self._claim = await self.state.run(claim, self._state_dir)
 
     async def first_look(self) -> Health:
         """See whether the volume is there before anything is read from it."""
@@ -87,3 +95,5 @@ class Stores:
         if all(answered):
             self.archive.close()
             self.journal.close()
+        if self._claim is not None:
+            os.close(self._claim)

@@ -10,7 +10,8 @@ from argparse import Namespace
 
 from edge_agent import __version__
 from edge_agent.app.house import Leaving, live
-from edge_agent.cli.configuration import OK, USAGE, configuration
+from edge_agent.cli.configuration import FAULT, OK, USAGE, configuration
+from edge_agent.storage.claim import InUse
 from edge_agent.web.tokens import TokensUnusable
 
 log = logging.getLogger("edge_agent")
@@ -26,6 +27,9 @@ def main(options: Namespace) -> int:
     except TokensUnusable as unusable:
         print(f"edge-agent: {unusable}", file=sys.stderr)
         return USAGE
+    except InUse as taken:
+        print(f"edge-agent: {taken}", file=sys.stderr)
+        return FAULT
     if leaving is Leaving.RESTART:
         # The same pid: whoever supervises the agent notices nothing, and the recorders are adopted.
         os.execv(sys.executable, [sys.executable, "-m", "edge_agent", *sys.argv[1:]])  # noqa: S606

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,44 @@ def test_a_lost_run_record_costs_no_footage(agent: RunningAgent) -> None:
 
 def _segments_in(folder: Path) -> list[Path]:
     return list(folder.glob("*.mp4"))
+
+
+def test_a_second_agent_in_the_same_place_says_so_and_ends(agent: RunningAgent) -> None:
+    agent.do("start", "cam0-640")
+    command = [sys.executable, "-m", "edge_agent", "run"]
+    second = subprocess.run(
+        command, cwd=agent.directory, env=agent.environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert second.returncode == 1
+    assert f"another edge-agent (pid {agent.the_process().pid}) uses {agent.state_dir}" in second.stderr
+    agent.wait_for_segments("cam0", 1)
+    agent.do("stop")
+    assert len(assert_gapless(agent, "cam0")) == 1
+
+
+def test_a_start_in_flight_at_the_end_is_answered_and_goes_on(agent: RunningAgent) -> None:
+    agent.inject({"*": {"fault": "freeze"}})
+    sent = agent.send("start", {"mode": "cam0-640"})
+    eventually(agent.recorders, "a recorder")
+    agent.stop()
+    assert agent.recorders() == {}
+    agent.inject({})
+    agent.start()
+    assert sent.final()["code"] == "interrupted"
+    agent.wait_for_state("recording")
+    agent.do("stop")
+
+
+def test_a_hail_of_commands_is_answered_one_by_one_and_loses_no_frame(agent: RunningAgent) -> None:
+    verbs = ["start", "mode", "stop", "start", "stop", "stop", "stream", "start", "mode", "duration", "stop", "start"]
+    payloads = {"start": {"mode": "dual-640"}, "mode": {"mode": "cam0-640"}, "stream": {"state": "ON"}}
+    sent = [agent.send(verb, payloads.get(verb, {"duration": 60} if verb == "duration" else {})) for verb in verbs]
+    finals = [one.final() for one in sent]
+    assert {one["code"] for one in finals} <= {"ok", "interrupted", "already_recording"}
+    assert agent.status["state"] in {"recording", "starting"}
+    agent.do("stop")
+    assert agent.wait_for_state("idle")["problems"] == []
+    assert [len(one.results()) for one in sent] == [len({doc["status"] for doc in one.results()}) for one in sent]
+    for camera in CAMERAS:
+        assert_gapless(agent, camera)
+    assert list(agent.root.glob("spool/2*")) == []

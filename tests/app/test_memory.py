@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_agent.app.disk import Disk
+from edge_agent.app.memory import Memory, decode
+from edge_agent.core.effects import SavedState
+from edge_agent.host.clock import Clock
+from edge_agent.storage.state import StateFile
+
+
+class _Leaving(Exception):
+    """Ends the TaskGroup as an agent that leaves does."""
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk("state", Clock())
+
+
+async def test_what_was_to_be_saved_when_the_agent_left_is_saved(disk: Disk, tmp_path: Path) -> None:
+    file, slow = StateFile(tmp_path / "state.json"), threading.Event()
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as tasks:
+            memory = Memory(file, disk, "boot", tasks)
+            disk.submit(slow.wait)
+            memory.save(SavedState("cam0-640", 0.0, 1, None))
+            memory.save(SavedState("cam1-640", 90.0, 1, None))
+            raise _Leaving
+    slow.set()
+    assert disk.close()
+    saved, damage = StateFile(tmp_path / "state.json").load()
+    assert damage is None
+    assert saved is not None
+    state, _ = decode(saved)
+    assert (state.selected_mode, state.selected_duration_s) == ("cam1-640", 90.0)
+    assert not (tmp_path / "state.json.previous").exists(), "only the newest was written"
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_made_all_the_same(disk: Disk) -> None:
+    slow, made = threading.Event(), threading.Event()
+    disk.submit(slow.wait)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(disk.run(made.set), name="waiting")
+        await asyncio.sleep(0)
+        waiting.cancel()
+    slow.set()
+    assert disk.close()
+    assert made.is_set()
+
+
+async def test_a_state_that_cannot_be_saved_does_not_end_the_agent(disk: Disk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with asyncio.TaskGroup() as tasks:
+        Memory(StateFile(tmp_path / "file" / "state.json"), disk, "boot", tasks).save(SavedState("x", 0.0, 1, None))
+    assert disk.close()

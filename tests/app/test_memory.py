@@ -22,15 +22,19 @@ def disk() -> Disk:
     return Disk("state", Clock())
 
 
+async def _save_and_leave(file: StateFile, disk: Disk) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        memory = Memory(file, disk, "boot", tasks)
+        memory.save(SavedState("cam0-640", 0.0, 1, None))
+        memory.save(SavedState("cam1-640", 90.0, 1, None))
+        raise _Leaving
+
+
 async def test_what_was_to_be_saved_when_the_agent_left_is_saved(disk: Disk, tmp_path: Path) -> None:
-    file, slow = StateFile(tmp_path / "state.json"), threading.Event()
+    slow = threading.Event()
+    disk.submit(slow.wait)
     with pytest.raises(ExceptionGroup):
-        async with asyncio.TaskGroup() as tasks:
-            memory = Memory(file, disk, "boot", tasks)
-            disk.submit(slow.wait)
-            memory.save(SavedState("cam0-640", 0.0, 1, None))
-            memory.save(SavedState("cam1-640", 90.0, 1, None))
-            raise _Leaving
+        await _save_and_leave(StateFile(tmp_path / "state.json"), disk)
     slow.set()
     assert disk.close()
     saved, damage = StateFile(tmp_path / "state.json").load()

@@ -315,6 +315,7 @@ class Session:
         if reason.is_failure:
             self._end(connack_trouble(str(reason), self._endpoint.username))
             return
+        self._client.on_log = None  # from here on it would cost a tenth of each message's time for nothing
         self.session_present = flags.session_present
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
         self._largest_bytes = getattr(properties, "MaximumPacketSize", 0)

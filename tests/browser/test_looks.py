@@ -188,7 +188,8 @@ def test_recording_can_be_started_with_keys_alone(recorded: RunningAgent, open_w
             break
     window.page.keyboard.press("Enter")
     recorded.wait_for_state("idle")
-    window.state("Idle")
+    expect(window["#record"]).to_have_text("Record")
+    expect(window["#record"]).to_be_enabled()
     window.page.keyboard.press("Enter")
     recorded.wait_for_state("recording")
 

@@ -9,12 +9,12 @@ import { counter, readSpan, span, t } from "./words.js";
 const PRESETS_S = [0, 60, 300, 600, 3600];
 const BUSY = new Set(["starting", "stopping"]);
 
-/** Give a command, with the control that asked for it switched off meanwhile. */
+/** Give a command; the control that asked for it does nothing meanwhile. Its result, or null after telling why not. */
 export async function give(control, verb, body, told) {
-  if (control) {
-    control.disabled = true;
-    control.classList.add("busy");
-  }
+  if (control?.classList.contains("busy")) return null;
+  // Not `disabled`: that would take the focus away from who works with keys.
+  control?.classList.add("busy");
+  control?.setAttribute("aria-disabled", "true");
   try {
     const result = await command(verb, body);
     if (told) say(typeof told === "function" ? told(result) : told);
@@ -23,10 +23,8 @@ export async function give(control, verb, body, told) {
     sayRefused(error);
     return null;
   } finally {
-    if (control) {
-      control.disabled = false;
-      control.classList.remove("busy");
-    }
+    control?.classList.remove("busy");
+    control?.removeAttribute("aria-disabled");
     show();
   }
 }
@@ -141,7 +139,7 @@ function show() {
   const busy = BUSY.has(status.state);
   const able = get("online") && mayOperate();
   const on = records(status);
-  if (!record.classList.contains("busy")) record.disabled = !able || status.state === "stopping";
+  record.disabled = !able;
   const look = `${on}`;
   if (record.dataset.look !== look) {
     record.dataset.look = look;

@@ -98,16 +98,22 @@ export class Footage {
     const takes = [];
     for (const one of [...this.segments.values()].sort((a, b) => a.start - b.start || (a.camera < b.camera ? -1 : 1))) {
       const last = takes[takes.length - 1];
-      const goesOn = last && one.start <= last.end + JOINED_MS && one.mode === last.mode && one.label === last.label;
-      if (goesOn) {
+      if (last && goesOn(last, one)) {
         last.segments.push(one);
+        last.runs.add(one.run);
         last.end = Math.max(last.end, one.end);
       } else {
-        takes.push({ start: one.start, end: one.end, mode: one.mode, label: one.label, segments: [one] });
+        takes.push({ start: one.start, end: one.end, mode: one.mode, label: one.label, segments: [one], runs: new Set([one.run]) });
       }
     }
     return takes;
   }
+}
+
+/** Whether a segment belongs to what came before: the next of its run, or a camera that joins while another goes on. */
+function goesOn(take, one) {
+  if (one.mode !== take.mode || one.label !== take.label) return false;
+  return take.runs.has(one.run) ? one.start <= take.end + JOINED_MS : one.start <= take.end;
 }
 
 /** Where each camera has nothing between two segments, and why, as far as that can be known. */
@@ -116,7 +122,7 @@ export function gapsOf(tracks) {
   for (const [camera, track] of tracks) {
     for (let place = 1; place < track.length; place += 1) {
       const [before, after] = [track[place - 1], track[place]];
-      if (after.start - before.end > JOINED_MS) {
+      if (after.start - before.end > (before.run === after.run ? JOINED_MS : 0)) {
         const gap = { camera, start: before.end, end: after.start, before, after };
         gaps.push({ ...gap, ...reasonOf(gap, before, after, tracks) });
       }

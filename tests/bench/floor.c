@@ -34,8 +34,10 @@ struct viewer {
     int fd;
     struct part *part;
     size_t sent;
+    struct viewer *next;
 };
 
+static struct viewer *gone;
 static struct part parts[MOST_PARTS];
 static struct viewer *viewers[MOST_VIEWERS];
 static int viewer_count, from_files, epoll_fd;
@@ -57,7 +59,10 @@ static void leave(struct viewer *viewer) {
     if (viewer->part)
         release(viewer->part);
     close(viewer->fd);
-    free(viewer);
+    /* Events of the same batch may still name it: freed when they are done with. */
+    viewer->fd = -1;
+    viewer->next = gone;
+    gone = viewer;
 }
 
 /* Returns 0 if the viewer has gone. */
@@ -169,10 +174,16 @@ int main(int argc, char **argv) {
                 read_frames();
             else if (events[i].data.ptr == &listener)
                 welcome(listener);
+            else if (viewer->fd < 0)
+                continue;
             else if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && recv(viewer->fd, said, sizeof said, 0) <= 0)
                 leave(viewer);
             else if ((events[i].events & EPOLLOUT) && viewer->part)
                 push(viewer, viewer->part, viewer->sent);
+        }
+        for (struct viewer *next; gone; gone = next) {
+            next = gone->next;
+            free(gone);
         }
     }
 }

@@ -70,6 +70,6 @@ def test_a_clip_can_be_cut_while_the_agent_records(agent: RunningAgent) -> None:
     entries = ["-show_entries", "format=duration", "-of", "csv=p=0", str(agent.directory / "all.mp4")]
     probe = ["ffprobe", "-v", "error", *entries]
     done = subprocess.run(probe, check=True, capture_output=True, text=True, timeout=60)
-    assert float(done.stdout) >= 4.0
+    assert float(done.stdout) >= 2.0  # segments end at full seconds of the clock, so the first is shorter
     assert agent.status["state"] == "recording"
     assert agent.status["cameras"]["cam1"]["restarts"] == 0

@@ -155,17 +155,21 @@ class Upkeep:
     async def _examine(self, mono_s: float) -> Health:
         """Check the volume, or write to it where that is due. What a probe found counts until the next one."""
         volume, probing = self._care.stores.volume, self._care.stores.probing
-        noted, self._noted = self._noted, None
-        urgent = noted is not None or self._found_by_probe is not None or self._suspect_until_mono_s is not None
+        urgent = self._noted or self._found_by_probe or self._suspect_until_mono_s is not None
         due = mono_s - self._probed_mono_s >= (PROBE_IN_TROUBLE_S if urgent else PROBE_EVERY_S)
+        # While the volume has trouble that is told, errors of others need no other explanation.
+        noted = self._noted if self._told is None else None
         health = await probing.run(volume.probe if due else volume.check)
         if due:
             self._probed_mono_s = mono_s
+            self._noted = None
             self._found_by_probe = health if health.trouble else None
+            self._suspect(noted if health.trouble is None else None, mono_s)
         elif health.trouble is None and self._found_by_probe is not None:
             found = self._found_by_probe
             health = replace(health, trouble=found.trouble, message=found.message)
-        self._suspect(noted if health.trouble is None else None, mono_s)
+        if health.trouble is not None:
+            self._clear_suspicion()
         return health if health.sync_ms is not None else replace(health, sync_ms=self.health.sync_ms)
 
     def _suspect(self, noted: StorageError | None, mono_s: float) -> None:
@@ -176,6 +180,10 @@ class Upkeep:
                 self._care.post(ev.ProblemChanged("disk_error", told))
             self._suspect_until_mono_s = mono_s + SUSPECT_S
         elif self._suspect_until_mono_s is not None and mono_s >= self._suspect_until_mono_s:
+            self._clear_suspicion()
+
+    def _clear_suspicion(self) -> None:
+        if self._suspect_until_mono_s is not None:
             self._suspect_until_mono_s = None
             self._care.post(ev.ProblemChanged("disk_error", None))
 

@@ -74,7 +74,7 @@ def test_a_volume_that_is_pulled_out_while_recording_stops_it_until_it_is_back(
     await_footage(device, 3)
     device.do("stop")
     assert list(device.root.glob("spool/2*")) == []
-    assert device.events("recording_stopped")[-1]["reason"] == "command"
+    assert device.wait_for_event("recording_stopped")["reason"] == "command"
     assert len(device.events("recording_started")) == 1
     assert assert_all_plays(device.root) >= 8
 

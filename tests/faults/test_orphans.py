@@ -66,7 +66,7 @@ def test_a_recorder_whose_agent_died_before_noting_it_is_adopted(make_agent: Mak
         path.write_text(json.dumps(record))
 
     device.start()
-    assert device.events("agent_started")[-1]["adopted"] == 2
+    assert device.wait_for_event("agent_started")["adopted"] == 2
     status = device.wait_for_state("recording")
     assert status["label"] == "trip"
     assert device.recorders() == pids

@@ -89,7 +89,7 @@ def test_a_service_says_when_it_is_ready_alive_and_stopping(
     device.do("restart")
     manager.hear("READY=1")
     device.await_online()
-    assert device.events("agent_started")[-1]["adopted"] == 2
+    assert device.wait_for_event("agent_started")["adopted"] == 2
     assert (device.the_process().pid, device.the_process().poll()) == (pid, None)
     assert device.recorders() == recorders
     manager.hear("WATCHDOG=1")

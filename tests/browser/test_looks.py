@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,14 +191,3 @@ def test_recording_can_be_started_with_keys_alone(recorded: RunningAgent, open_w
     expect(window["#record"]).to_be_enabled()
     window.page.keyboard.press("Enter")
     recorded.wait_for_state("recording")
-
-
-def test_pictures_for_the_readme_can_be_taken(recorded: RunningAgent, open_window: OpenWindow, tmp_path: Path) -> None:
-    for size, look, name in ((PHONE, "dark", "phone"), (DESK, "light", "desk")):
-        window = open_window(width=size[0], height=size[1], look=look)
-        settled(window, "live")
-        window.watch("cam0", "film")
-        window.watch("cam1", "film")
-        path = tmp_path / f"page-{name}.png"
-        window.page.screenshot(path=path)
-        assert path.stat().st_size < 200_000

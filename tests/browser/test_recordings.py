@@ -15,6 +15,8 @@ from tests.fakes.agent import RunningAgent, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
+CAMERAS = ("cam0", "cam1")
+
 # The instant that each camera's picture in the player shows, and from which file.
 _SHOWN = """
 () => [...document.querySelectorAll(".player .tile")].map(tile => {
@@ -24,21 +26,33 @@ _SHOWN = """
 """
 
 
-@pytest.fixture
-def footage(agent: RunningAgent) -> Iterator[RunningAgent]:
-    """Two recordings of two cameras, some seconds each, with a stop between; all is deleted afterwards."""
-    for files in (3, 2):
-        before = len(agent.stored("cam0"))
-        agent.do("start", "dual-640")
-        eventually(lambda wanted=before + files - 1: len(agent.stored("cam0")) >= wanted, "stored segments")  # type: ignore[misc]
-        agent.do("stop")
-        agent.wait_for_state("idle")
-    yield agent
+def record(agent: RunningAgent, files: int) -> None:
+    """Record on both cameras until so many files of each are stored."""
+    wanted = len(agent.stored("cam1")) + files
+    agent.do("start", "dual-640")
+    eventually(lambda: len(agent.stored("cam1")) >= wanted - 1, "stored segments")
     agent.do("stop")
-    agent.do("unlock", {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"})
-    for camera in ("cam0", "cam1"):
-        for path in agent.stored(camera):
-            path.unlink()
+    agent.wait_for_state("idle")
+
+
+@pytest.fixture(scope="module")
+def footage(agent: RunningAgent) -> RunningAgent:
+    """Two recordings of two cameras, some seconds each, with a stop between."""
+    record(agent, 3)
+    record(agent, 2)
+    return agent
+
+
+@pytest.fixture
+def more(footage: RunningAgent) -> Iterator[RunningAgent]:
+    """The same with a third recording, which is gone afterwards with all that the test has recorded."""
+    before = {path for camera in CAMERAS for path in footage.stored(camera)}
+    record(footage, 2)
+    yield footage
+    footage.do("stop")
+    footage.do("unlock", {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"})
+    for path in {path for camera in CAMERAS for path in footage.stored(camera)} - before:
+        path.unlink()
 
 
 def takes(window: Window) -> Locator:
@@ -120,7 +134,7 @@ def test_saving_a_clip_shows_its_progress_and_can_be_cancelled(footage: RunningA
     expect(window[".clip progress"]).to_be_hidden()
 
 
-def test_what_is_kept_is_not_deleted_and_deleting_asks_first(footage: RunningAgent, open_window: OpenWindow) -> None:
+def test_what_is_kept_is_not_deleted_and_deleting_asks_first(more: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window("recordings")
     newest = takes(window).first
     newest.get_by_role("button", name="Keep", exact=True).click()
@@ -134,27 +148,27 @@ def test_what_is_kept_is_not_deleted_and_deleting_asks_first(footage: RunningAge
     window.page.get_by_role("dialog").get_by_role("button", name="Release").click()
     expect(newest.get_by_role("button", name="Keep", exact=True)).to_be_visible()
 
-    gone = [footage.root / one["path"] for one in listed]
+    gone = [more.root / one["path"] for one in listed]
     assert all(path.exists() for path in gone)
     newest.get_by_role("button", name=re.compile("^Delete")).click()
     window.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    expect(takes(window)).to_have_count(2)
+    expect(takes(window)).to_have_count(3)
     newest.get_by_role("button", name=re.compile("^Delete")).click()
     window.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(takes(window)).to_have_count(1)
+    expect(takes(window)).to_have_count(2)
     assert not any(path.exists() for path in gone)
 
 
 def test_a_gap_tells_why_nothing_was_recorded(footage: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window("recordings")
-    expect(window[".gap"]).to_have_text(re.compile("not recorded: stopped by a command"))
+    expect(window[".gap"].first).to_have_text(re.compile("not recorded: stopped by a command"))
 
 
-def test_what_is_recorded_while_one_looks_appears_by_itself(footage: RunningAgent, open_window: OpenWindow) -> None:
+def test_what_is_recorded_while_one_looks_appears_by_itself(more: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window("recordings")
-    expect(takes(window)).to_have_count(2)
-    footage.do("start", "cam1-640")
     expect(takes(window)).to_have_count(3)
+    more.do("start", "cam1-640")
+    expect(takes(window)).to_have_count(4)
     expect(takes(window).first).to_contain_text("cam1-640")
 
 

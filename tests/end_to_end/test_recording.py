@@ -10,6 +10,16 @@ from tests.fakes.agent import RunningAgent, instant
 pytestmark = pytest.mark.slow
 
 
+def _see_that_a_loss_is_noticed(agent: RunningAgent) -> None:
+    agent.stored("cam0")[2].unlink()
+    with pytest.raises(AssertionError, match="the first wrong ones"):
+        assert_gapless(agent, "cam0")
+    copied = agent.stored("cam1")[2]
+    copied.with_name(copied.name.replace(".mp4", "-1.mp4")).write_bytes(copied.read_bytes())
+    with pytest.raises(AssertionError, match="the first wrong ones"):
+        assert_gapless(agent, "cam1")
+
+
 def test_rotation_loses_no_frame_of_either_camera(agent: RunningAgent) -> None:
     result = agent.command("start", "dual-640")
     assert (result["status"], result["code"]) == ("succeeded", "ok")
@@ -31,4 +41,5 @@ def test_rotation_loses_no_frame_of_either_camera(agent: RunningAgent) -> None:
         ends = [start.timestamp() + one.duration_s for start, one in zip(starts, told, strict=True)]
         assert all(abs(end - start.timestamp()) < 0.5 for end, start in zip(ends, starts[1:], strict=False))
     assert list((agent.root / "spool").glob("2*")) == []
+    _see_that_a_loss_is_noticed(agent)
     assert instant(status["started_at"]) <= instant(status["at"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.footage import assert_gapless, metadata, probe
-from tests.fakes.agent import RunningAgent, eventually
+from tests.fakes.agent import RunningAgent, eventually, problems
 
 pytestmark = pytest.mark.slow
 
@@ -160,7 +160,7 @@ def test_a_hail_of_commands_is_answered_one_by_one_and_loses_no_frame(agent: Run
     assert {one["code"] for one in finals} <= {"ok", "interrupted", "already_recording"}
     assert agent.status["state"] in {"recording", "starting"}
     agent.do("stop")
-    assert agent.wait_for_state("idle")["problems"] == []
+    assert problems(agent.wait_for_state("idle")) == {}
     assert [len(one.results()) for one in sent] == [len({doc["status"] for doc in one.results()}) for one in sent]
     for camera in CAMERAS:
         assert_gapless(agent, camera)

@@ -28,6 +28,7 @@ PATIENCE_S = 45.0
 DEVICE = "van7"
 BASE = "blackbox"
 _POLL_S = 0.02
+_OF_A_BUSY_MACHINE = {"live_view_reduced", "disk_stalled", "disk_low"}
 _PACE_S = 0.1
 """Between two commands: an agent takes ten in a second."""
 
@@ -314,6 +315,12 @@ class RunningAgent:
 
     def _log_path(self) -> Path:
         return self.directory / f"agent.{self._starts}.log"
+
+
+def problems(status: Document) -> dict[str, str]:
+    """The messages of a status's problems by code, without those that come from the machine the tests run on."""
+    told = {problem["code"]: problem["message"] for problem in status["problems"]}
+    return {code: message for code, message in told.items() if code not in _OF_A_BUSY_MACHINE}
 
 
 def instant(text: str) -> datetime:

@@ -38,7 +38,7 @@ def camera_components(device: Device, camera: Camera) -> dict[str, Component]:
         f"{camera.id}_{kind}": component | needs_camera
         for kind, component in _camera_figures(device, camera.id, title).items()
     }
-    jpeg: Component = {"platform": "image", "content_type": "image/jpeg", "name": f"{title} last snapshot"}
+    jpeg: Component = {"platform": "image", "content_type": "image/jpeg", "name": f"{title} snapshot"}
     found[f"{camera.id}_snapshot"] = jpeg | {"image_topic": device.camera_topic(camera.id, CameraKind.SNAPSHOT)}
     if device.previews:
         preview: Component = {"platform": "camera", "name": f"{title} preview"}

@@ -16,6 +16,7 @@ from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, R
 from tornado.iostream import IOStream
 
 from edge_agent.core.model import Code
+from edge_agent.web.listening import patient
 from edge_agent.web.problem import CONTENT_TYPE, problem_document
 
 LINGER_S = 1.0
@@ -56,7 +57,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
         for opened in sockets:
             opened.close()
         raise failure
-    return sockets
+    return patient(sockets)
 
 
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})

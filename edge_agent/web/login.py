@@ -14,36 +14,60 @@ from edge_agent.web.tokens import Role
 
 _PAGE = """\
 <!doctype html>
-<html lang="en">
+<html lang="{lang}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{device} - log in</title>
+<title>{device} - {enter}</title>
 <link rel="stylesheet" href="/login.css">
 <main>
 <h1>{device}</h1>
 <form method="post" action="/login">
 {message}
-<label for="token">Token</label>
+<label for="token">{token}</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<p>{where}</p>
 <input name="next" type="hidden" value="{next}">
-<button>Log in</button>
+<button>{enter}</button>
 </form>
 </main>
 </html>
 """
 _STYLE = """\
-:root { font: 100%/1.5 system-ui, sans-serif }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center }
-main { width: min(20rem, 90vw) }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere }
-label, input, button { display: block; width: 100%; box-sizing: border-box; font: inherit }
-input, button { min-height: 2.75rem; margin: .25rem 0 1rem; padding: 0 .75rem; border-radius: .5rem }
-input { border: 1px solid GrayText }
-button { border: 0; background: #0b57d0; color: #fff; cursor: pointer }
-.wrong { color: #b3261e; font-weight: 600 }
-@media (prefers-color-scheme: dark) { .wrong { color: #f2b8b5 } }
+:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; background: #f5f6f7; color: #171c20 }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; word-break: keep-all; overflow-wrap: anywhere }
+main { box-sizing: border-box; width: min(22rem, calc(100vw - 2rem)); padding: 1.5rem; background: #fff;
+  border: 1px solid #dbe0e4; border-radius: .75rem }
+h1 { font-size: 1.25rem; margin: 0 0 1rem }
+p { margin: .5rem 0 1rem; font-size: .875rem; color: #545f69 }
+label { font-size: .875rem; color: #545f69 }
+input, button { display: block; width: 100%; box-sizing: border-box; min-height: 2.75rem; border-radius: .5rem }
+input, button { font: inherit }
+input { margin-top: .25rem; padding: 0 .75rem; border: 1px solid #868f97; background: none; color: inherit }
+button { border: 0; background: #0b6380; color: #fff; font-weight: 500; cursor: pointer }
+:focus-visible { outline: 2px solid #0b6380; outline-offset: 2px }
+.wrong { color: #b3212b; font-weight: 600 }
+@media (prefers-color-scheme: dark) {
+  :root { background: #101417; color: #e7ebee }
+  main { background: #181e22; border-color: #2a3238 }
+  p, label { color: #9aa6b0 }
+  button { background: #5cbcd8; color: #06222c }
+  :focus-visible { outline-color: #5cbcd8 }
+  .wrong { color: #ff8f8f }
+}
 """
+_WORDS = {
+    "en": {
+        "enter": "Log in",
+        "token": "Token",
+        "where": "The agent showed one at its first start; its tokens file says who may come in.",
+    },
+    "ko": {
+        "enter": "로그인",
+        "token": "토큰",
+        "where": "에이전트가 처음 시작할 때 보여 준 토큰을 입력하세요. 누가 들어올 수 있는지는 토큰 파일에 있습니다.",
+    },
+}
 
 
 class LoginStyle(Guard):
@@ -105,8 +129,14 @@ class Login(Guard):
     def _show(self, status: HTTPStatus, message: str) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        told = f'<p class="wrong" role="alert">{escape(message)}</p>' if message else ""
-        self.finish(_PAGE.format(device=escape(self.house.device), message=told, next=escape(self._next())))
+        told = f'<p class="wrong" role="alert" lang="en">{escape(message)}</p>' if message else ""
+        lang = "ko" if self.request.headers.get("Accept-Language", "").lower().startswith("ko") else "en"
+        self.set_header("Vary", "Accept-Language")
+        self.finish(
+            _PAGE.format(
+                device=escape(self.house.device), message=told, next=escape(self._next()), lang=lang, **_WORDS[lang]
+            )
+        )
 
 
 class Logout(Guard):

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenWindow, free_port
-from tests.browser.window import Window
+from tests.browser.window import Window, serious
 from tests.fakes.agent import RunningAgent
 from tests.fakes.mosquitto import Mosquitto
 
@@ -38,6 +38,15 @@ def test_a_stranger_is_sent_to_the_login_and_nowhere_else(agent: RunningAgent, o
     log_in(window, "a-token-that-nobody-has")
     expect(window.page.get_by_role("alert")).to_contain_text("not known")
     assert not window.is_too_wide()
+
+
+def test_the_login_is_korean_for_a_korean_browser_and_hinders_nobody(
+    agent: RunningAgent, open_window: OpenWindow
+) -> None:
+    for lang, look in (("ko-KR", "light"), ("en", "dark")):
+        window = open_window(lang=lang, look=look, width=360)
+        expect(window.page.get_by_role("button")).to_have_text("로그인" if lang == "ko-KR" else "Log in")
+        assert serious(window) == []
 
 
 def test_an_operator_logs_in_records_and_logs_out(agent: RunningAgent, open_window: OpenWindow) -> None:

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.resources import files
-from typing import Any
 
 import pytest
 from playwright.sync_api import Response, expect
 
 from edge_agent.web.pages import STATIC
 from tests.browser.conftest import OpenWindow
-from tests.browser.window import Window
+from tests.browser.window import Window, serious
 from tests.fakes.agent import RunningAgent, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -18,9 +16,6 @@ VIEWS = ("live", "recordings", "settings")
 PHONE, DESK = (360, 800), (1440, 900)
 MOST_BYTES = 150_000
 FIRST_PAINT_MS = 1000
-
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-_LOOK = "async () => (await axe.run()).violations.filter(one => ['serious', 'critical'].includes(one.impact))"
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +71,14 @@ def test_the_record_button_is_on_a_phones_first_screen_below_both_pictures(
 def test_axe_finds_nothing_serious(view: str, look: str, recorded: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window(view, look=look)
     settled(window, view)
-    window.page.evaluate(AXE)
-    found: list[dict[str, Any]] = window.page.evaluate(_LOOK)
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    assert serious(window) == []
 
 
 def test_axe_finds_a_button_without_a_name(recorded: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window()
     settled(window, "live")
     window.page.evaluate("document.body.append(document.createElement('button'))")
-    window.page.evaluate(AXE)
-    assert [one["id"] for one in window.page.evaluate(_LOOK)] == ["button-name"]
+    assert [found for found, _ in serious(window)] == ["button-name"]
 
 
 def test_a_korean_browser_gets_korean_and_can_switch(recorded: RunningAgent, open_window: OpenWindow) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from typing import Any
+
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 from tests.fakes.agent import eventually
 
 PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
+
+_AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+_JUDGE = "async () => (await axe.run()).violations.filter(one => ['serious', 'critical'].includes(one.impact))"
 
 # A small copy of what a camera's tile shows now, whichever element shows it, as a number.
 _PICTURE = """
@@ -73,3 +79,10 @@ class Window:
         """Whether one would have to scroll sideways."""
         wide: bool = self.page.evaluate("document.documentElement.scrollWidth > innerWidth")
         return wide
+
+
+def serious(window: Window) -> list[tuple[str, list[str]]]:
+    """What axe finds that seriously hinders people: its name for it, and where."""
+    window.page.evaluate(_AXE)
+    found: list[dict[str, Any]] = window.page.evaluate(_JUDGE)
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]

@@ -1,50 +1,51 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import os
 from pathlib import Path
 
-from edge_agent.app.strays import recorder_strays
-from edge_agent.rpicam.process import read_boot_id
-from tests.fakes.agent import eventually
+import pytest
 
-PROGRAM = "import sys; print('here', flush=True); sys.stdin.read()"
+from edge_agent.app.strays import LiveNote, live_strays, recorder_strays
+from edge_agent.core.model import ProcessIdentity
+from edge_agent.rpicam.process import read_boot_id, start_ticks
 
-
-@contextmanager
-def recorder(spool: Path, *before: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that leads a session and whose command line is that of a recorder below this spool."""
-    command = [*before, sys.executable, "-c", PROGRAM, "-o", f"tee[f=segment]{spool}/one/%06d.mp4"]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=not before,
-    )
-    with process:
-        yield process
+BOOT = read_boot_id()
 
 
-def pids(spool: Path) -> set[int]:
-    found = recorder_strays(spool, read_boot_id(), [])
-    for process in found:
-        process.release()
-    return {process.identity.pid for process in found}
+@pytest.fixture
+def note(tmp_path: Path) -> LiveNote:
+    return LiveNote(tmp_path, "cam0")
 
 
-def test_a_recorder_below_this_spool_is_found_and_none_below_another(tmp_path: Path) -> None:
-    with recorder(tmp_path / "spool") as mine, recorder(tmp_path / "other" / "spool"):
-        eventually(lambda: pids(tmp_path / "spool") == {mine.pid}, "the stray")
+def test_a_noted_program_that_lives_is_found(note: LiveNote, tmp_path: Path) -> None:
+    identity = ProcessIdentity(os.getpid(), start_ticks(os.getpid()), BOOT)
+    note.write(identity)
+    (found,) = live_strays(tmp_path, ("cam0", "cam1"), BOOT)
+    found.release()
+    assert found.identity == identity
+    note.clear()
+    assert live_strays(tmp_path, ("cam0", "cam1"), BOOT) == []
 
 
-def test_a_recorder_in_a_container_is_left_alone_though_its_path_is_the_same(tmp_path: Path) -> None:
-    """Where the kernel gives no namespaces to this user, there is none to leave alone."""
-    unshare = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "setsid")
-    with recorder(tmp_path / "spool", *unshare) as container, recorder(tmp_path / "spool") as mine:
-        assert container.stdout is not None
-        assert container.stdout.readline() in (b"here\n", b"")
-        eventually(lambda: pids(tmp_path / "spool"), "the stray")
-        assert pids(tmp_path / "spool") == {mine.pid}
+@pytest.mark.parametrize(("later_ticks", "boot"), [(1, BOOT), (0, "another boot")])
+def test_whoever_has_the_pid_now_is_left_alone(note: LiveNote, tmp_path: Path, later_ticks: int, boot: str) -> None:
+    note.write(ProcessIdentity(os.getpid(), start_ticks(os.getpid()) + later_ticks, boot))
+    assert live_strays(tmp_path, ("cam0",), BOOT) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": "x"}', b"\xff", json.dumps({"pid": 1}).encode()])
+def test_a_damaged_note_names_nobody(note: LiveNote, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "live-cam0.json").write_bytes(content)
+    assert note.read() is None
+
+
+def test_a_note_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:
+    note = LiveNote(tmp_path / "missing", "cam0")
+    note.write(ProcessIdentity(1, 1, BOOT))
+    note.clear()
+    assert note.read() is None
+
+
+def test_nobody_else_records_to_a_spool_of_ours(tmp_path: Path) -> None:
+    assert recorder_strays(tmp_path, BOOT, ()) == []

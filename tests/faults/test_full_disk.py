@@ -47,6 +47,11 @@ def test_a_disk_filled_by_others_ends_recording_cleanly_until_there_is_room(
     await_footage(device, 4)
     device.do("stop")
     assert assert_all_plays(device.root) > 0
+    with filled(device.root, leaving_bytes=1 << 20):
+        await_problem(device, "disk_full")
+        refused = device.command("start", "dual-640")
+        assert (refused["status"], refused["code"]) == ("rejected", "disk_full")
+    await_no_problem(device, "disk_full")
 
 
 def test_a_disk_that_is_full_of_locks_keeps_them_and_says_so(
@@ -91,15 +96,3 @@ def test_a_disk_without_inodes_is_full_too(device: RunningAgent, mounts: Mounts,
     await_no_problem(device, "disk_full")
     device.do("stop")
     assert assert_all_plays(device.root) > 0
-
-
-def test_a_start_on_a_full_disk_is_refused_with_the_reason(device: RunningAgent, mounts: Mounts, folder: Path) -> None:
-    mounts.mount(folder)
-    device.start()
-    with filled(device.root, leaving_bytes=1 << 20):
-        await_problem(device, "disk_full")
-        refused = device.command("start", "dual-640")
-        assert (refused["status"], refused["code"]) == ("rejected", "disk_full")
-    await_no_problem(device, "disk_full")
-    device.do("start", "cam0-640")
-    device.do("stop")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -124,18 +123,3 @@ def _noted(agent: RunningAgent, camera: str) -> int | None:
         noted: int = json.loads((agent.state_dir / f"live-{camera}.json").read_text())["pid"]
         return noted
     return None
-
-
-def test_somebody_elses_process_is_left_alone(make_agent: MakeAgent) -> None:
-    device = make_agent()
-    device.start()
-    device.stop()
-    # A pid that is in use by another process by now, with another start: this test's own.
-    note = {"v": 1, "pid": os.getpid(), "start_ticks": 1, "boot_id": _boot_id()}
-    (device.state_dir / "live-cam0.json").write_text(json.dumps(note))
-    device.start()
-    assert picture(device, "cam0").startswith(b"\xff\xd8")
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

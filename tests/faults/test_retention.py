@@ -91,21 +91,12 @@ def test_footage_that_is_too_old_goes_and_the_rest_stays(make_agent: MakeAgent, 
     kept = {path.with_suffix(".mp4").name for path in device.root.glob("*x*/*/*.lock")}
     device.stop()
 
-    clock.put(0.0, synchronized=False)
-    device.start()
-    device.do("start", "cam0-640")
-    await_footage(device, 1)
-    device.do("stop")
-    assert device.events("segment_deleted") == [], "the clock is not trusted"
-    young = {path.name for path in device.stored("cam0")} - old
-    device.stop()
-
     clock.put(0.0)
     device.start()
     deleted = device.wait_for_event("segment_deleted")
     assert deleted["reason"] == "max_age"
     assert kept
-    assert young | kept <= {path.name for path in device.stored("cam0")}
+    assert kept <= {path.name for path in device.stored("cam0")}
     gone = {Path(event["path"]).name for event in device.events("segment_deleted")}
     assert gone <= old - kept
     assert 1 <= len(gone) <= max(1, len(old) // 5 + 1), "a fifth at a time, for the clock may be wrong"
@@ -143,11 +134,11 @@ def test_locks_cover_what_is_being_recorded_and_outlive_a_power_cut(make_agent: 
 
 
 def test_locks_take_no_more_than_their_share(device: RunningAgent, mounts: Mounts, folder: Path) -> None:
-    mounts.mount(folder)
+    mounts.mount(folder, size="32m")
     device.set(recording__lock_quota_percent=1)
     device.start()
     device.do("start", "dual-640")
-    await_footage(device, 3)
+    await_footage(device, 2)
     device.do("stop")
     before = {path.name for path in device.root.glob("*x*/*/*.lock")}
     refused = device.command("lock", {"before": "10m", "label": "too much"})

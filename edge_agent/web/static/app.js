@@ -1,7 +1,6 @@
 // The page: what is shown where, and how the parts hear of the device.
 
 import { openSession, post, read } from "./api.js";
-import { redraw } from "./chart.js";
 import { showControl } from "./control.js";
 import { icon, keep, kept, one, write } from "./dom.js";
 import { learnEvents, showEvents } from "./events.js";
@@ -87,13 +86,9 @@ async function showView() {
 }
 
 function chooseLook() {
-  const now = document.documentElement.dataset.look ?? null;
-  const next = LOOKS[(LOOKS.indexOf(now) + 1) % LOOKS.length];
-  if (next) document.documentElement.dataset.look = next;
-  else delete document.documentElement.dataset.look;
-  keep("look", next);
+  keep("look", LOOKS[(LOOKS.indexOf(kept("look", null)) + 1) % LOOKS.length]);
+  dispatchEvent(new Event("look"));
   nameLook();
-  redraw();
 }
 
 function nameLook() {

@@ -51,9 +51,5 @@ function paint(canvas, points, low, high) {
   pen.fill();
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-
-/** Draw all curves anew, in the colours of the moment. */
-export function redraw() {
-  for (const draw of watched.values()) draw();
-}
+// In the colours of the moment.
+new MutationObserver(() => watched.forEach((draw) => draw())).observe(document.documentElement, { attributeFilter: ["data-look"] });

@@ -89,7 +89,7 @@ function showModes(info, status) {
   if (document.activeElement !== mode || mode.value !== wanted) mode.value = wanted;
 }
 
-export function modeWords({ name, steps }) {
+function modeWords({ name, steps }) {
   const [first] = steps;
   return steps.length === 1 ? `${name} · ${first.width}×${first.height}, ${first.fps} fps` : name;
 }

@@ -26,7 +26,7 @@ const ICONS = {
 const GATHERED = new Set(["segment_stored", "segment_deleted", "segment_locked"]);
 
 /** An event in words. */
-export function eventWords(event) {
+function eventWords(event) {
   const values = {
     camera: event.camera ? cameraName(event.camera) : (event.cameras ?? []).map(cameraName).join(" + "),
     mode: event.mode,

@@ -1,16 +1,21 @@
 // Runs before the first paint: the look and language that were chosen, so that nothing flashes.
 (() => {
   const root = document.documentElement;
-  let look = null;
-  let lang = null;
-  try {
-    look = localStorage.getItem("look");
-    lang = localStorage.getItem("lang");
-  } catch {
-    // Storage is switched off: the system's look and the browser's language then.
-  }
-  if (look === "light" || look === "dark") root.dataset.look = look;
-  root.lang = lang === "ko" || lang === "en" ? lang : (navigator.language || "en").startsWith("ko") ? "ko" : "en";
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const kept = (key, known) => {
+    let value = null;
+    try {
+      value = localStorage.getItem(key);
+    } catch {
+      // Storage is switched off: the system's look and the browser's language then.
+    }
+    return known.includes(value) ? value : null;
+  };
+  const look = () => (root.dataset.look = kept("look", ["light", "dark"]) ?? (dark.matches ? "dark" : "light"));
+  look();
+  dark.addEventListener("change", look);
+  addEventListener("look", look); // another one was chosen
+  root.lang = kept("lang", ["en", "ko"]) ?? (navigator.language.startsWith("ko") ? "ko" : "en");
   const words = document.createElement("link");
   words.rel = "modulepreload";
   words.href = `/static/words-${root.lang}.js`;

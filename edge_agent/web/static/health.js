@@ -10,7 +10,7 @@ const KEPT = 480;
 const points = []; // [at_ms, telemetry-like], oldest first
 
 /** What was measured before this page was opened. */
-export function learnPast(past) {
+function learnPast(past) {
   const { at = [], ...columns } = past;
   const known = points.length ? points[0][0] : Infinity;
   const old = at.map((instant, place) => [

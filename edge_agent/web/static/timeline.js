@@ -75,7 +75,6 @@ export class Timeline {
     );
     this.#listen();
     new ResizeObserver(() => this.draw()).observe(this.node);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-look"] });
   }
 

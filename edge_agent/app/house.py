@@ -140,7 +140,7 @@ class House:
             list(self._screens.views),
             runs.open_footage,
         )
-        memory = Memory(self._stores.state_file, self._stores.state, self._machine_boot, tasks)
+        memory = Memory(self._stores.state_file, self._stores.state, self._machine_boot, tasks, self._driver.post)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
         self._driver.status.subscribe(self._screens.status)
         self._driver.status.subscribe(self._outlet.status)
@@ -165,7 +165,7 @@ class House:
     async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[tuple[Command, Result], ...]]:
         config, stores = self._config, self._stores
         saved, damage = await stores.state.run(stores.state_file.load)
-        recalled = await stores.state.run(stores.journal.load)
+        recalled = await stores.recall_commands()
         state = recall(saved, config, self._machine_boot, self._clock.now())
         if damage is not None:
             log.warning("the state file was damaged and is set aside: %s", damage)
@@ -192,7 +192,7 @@ class House:
         """The volume is well again: know what lies on it, and store what recorders had to leave in the spool."""
         if unread:
             await self._stores.first_look()
-            await self._stores.scan()
+        await self._stores.scan()
         await self._runs.recover()
 
     def _open_page(self) -> None:

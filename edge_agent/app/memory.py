@@ -11,8 +11,10 @@ from typing import Any
 
 from edge_agent.app.disk import Disk
 from edge_agent.config import Config
+from edge_agent.core import events as ev
 from edge_agent.core.effects import SavedState
 from edge_agent.core.model import Now, Session
+from edge_agent.ports import Post
 from edge_agent.storage.errors import StorageError
 from edge_agent.storage.state import StateFile
 
@@ -25,30 +27,35 @@ class Memory:
     The write is queued at once: an agent that leaves right after a command has closed its disks when all is written.
     """
 
-    def __init__(self, file: StateFile, disk: Disk, boot_id: str, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, file: StateFile, disk: Disk, boot_id: str, tasks: asyncio.TaskGroup, post: Post = lambda _: None
+    ) -> None:
         self._file = file
         self._disk = disk
         self._boot_id = boot_id
         self._tasks = tasks
+        self._post = post
         self._newest: SavedState | None = None
 
     def save(self, state: SavedState) -> None:
         self._newest = state
         written = self._disk.submit(self._write, state)
-        self._tasks.create_task(_see(written), name="save state")
+        self._tasks.create_task(self._see(written), name="save state")
 
     def _write(self, state: SavedState) -> None:
         """Runs in the disk's thread. What is not the newest any more is left out: a newer one is queued behind it."""
         if state is self._newest:
             self._file.save(encode(state, self._boot_id))
 
-
-async def _see(written: Future[None]) -> None:
-    try:
-        # Shielded, or leaving would take back a write that still waits for its turn.
-        await asyncio.shield(asyncio.wrap_future(written))
-    except (StorageError, OSError) as error:
-        log.error("state not saved: %s", error)  # noqa: TRY400 - the path and the reason say all
+    async def _see(self, written: Future[None]) -> None:
+        told = None
+        try:
+            # Shielded, or leaving would take back a write that still waits for its turn.
+            await asyncio.shield(asyncio.wrap_future(written))
+        except (StorageError, OSError) as error:
+            log.error("state not saved: %s", error)  # noqa: TRY400 - the path and the reason say all
+            told = f"what is selected and recorded now is forgotten at the next start ({error}): make room there"
+        self._post(ev.ProblemChanged("state_unsaved", told))
 
 
 def encode(state: SavedState, boot_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_agent.app.cameras import Cameras
 from edge_agent.app.disk import Disk
@@ -84,9 +85,21 @@ class Showing:
             process.release()
 
     def _spawn(self, argv: Sequence[str], write_end: int) -> CameraProcess:
-        stage, path = self._stage, self._stderr_path
-        path.unlink(missing_ok=True)
-        return spawn(argv, env=stage.cameras.environment, stdout=write_end, stderr_path=path, boot_id=stage.boot_id)
+        """Start the program; without its last words where they can't be written down. Raises `SpawnFailed`."""
+        try:
+            self._stderr_path.unlink(missing_ok=True)
+            return self._spawn_with(argv, write_end, self._stderr_path)
+        except (SpawnFailed, OSError) as error:
+            if isinstance(error, SpawnFailed) and error.path != str(self._stderr_path):
+                raise
+            log.warning("live program runs without a log: camera=%s error=%s", self.run.camera, error)
+            return self._spawn_with(argv, write_end, Path(os.devnull))
+
+    def _spawn_with(self, argv: Sequence[str], write_end: int, stderr_path: Path) -> CameraProcess:
+        stage = self._stage
+        return spawn(
+            argv, env=stage.cameras.environment, stdout=write_end, stderr_path=stderr_path, boot_id=stage.boot_id
+        )
 
     def stop(self) -> None:
         """Ask the program to end."""

@@ -17,7 +17,7 @@ from edge_agent.ports import Clock
 from edge_agent.storage.archive import Archive
 from edge_agent.storage.claim import claim
 from edge_agent.storage.errors import StorageError, Trouble
-from edge_agent.storage.journal import CommandJournal
+from edge_agent.storage.journal import CommandJournal, Recalled
 from edge_agent.storage.spool import Spool
 from edge_agent.storage.state import StateFile
 from edge_agent.storage.volume import Health, Volume
@@ -81,6 +81,14 @@ class Stores:
             log.error("the archive cannot be scanned: %s", error)  # noqa: TRY400 - the error says all
             return
         log.info("archive scanned segments=%d entered=%d gone=%d", scanned.segments, scanned.entered, scanned.gone)
+
+    async def recall_commands(self) -> Recalled:
+        """What the last agent was told and answered."""
+        try:
+            return await self.state.run(self.journal.load)
+        except StorageError as error:
+            log.error("commands of the last agent are forgotten: %s", error)  # noqa: TRY400 - the error says all
+            return Recalled((), {})
 
     async def newest_sequence(self) -> int:
         """The highest run sequence that the archive's cache knows."""

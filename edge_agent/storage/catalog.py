@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from edge_agent.storage.index import Difference, Index
 from edge_agent.storage.scan import TreeScan, read_lock, read_segments
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 INDEX_NAME = "archive-index.sqlite"
 _GROUP = 5000
@@ -56,12 +59,22 @@ class Catalog:
         """Put a question, or a change, to the cache; if the cache is broken, to a new one built from the tree."""
         try:
             return question(self._index)
-        except sqlite3.Error:
-            self._index.close()
-            self._discard()
-            self._index = self._opened()
+        except sqlite3.Error as error:
+            log.warning("the archive's cache fails and is built anew: %s", error)
+        self._index.close()
+        self._discard()
+        self._index = self._opened()
+        try:
             self._scan()
             return question(self._index)
+        except sqlite3.Error as error:
+            log.warning("the archive's cache is kept in memory: %s", error)
+        # The state directory is full: it takes a new file, and nothing into it.
+        self._index.close()
+        self._discard()
+        self._index = Index(None)
+        self._scan()
+        return question(self._index)
 
     def reconcile(self) -> Reconciled:
         """Make the cache agree with the tree: stats every segment, opens those that the cache does not know."""

@@ -19,7 +19,7 @@ from typing import Any
 from edge_agent.core.commands import Command, Origin, Result
 from edge_agent.core.model import Code, Now, ResultStatus
 from edge_agent.storage.durable import make_folder, sync_folder, write_all, write_durably
-from edge_agent.storage.errors import storage_errors
+from edge_agent.storage.errors import StorageError, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,10 @@ class CommandJournal:
         self._answered = OrderedDict((key, _final_line(result)) for key, result in results.items())
         self._kept_bytes = sum(map(len, self._answered.values()))
         self._forget()
-        self._compact()
+        try:
+            self._compact()
+        except StorageError as error:
+            log.warning("command journal cannot be tidied: %s", error)
         return Recalled(tuple(interrupted.values()), {key: results[key] for key in self._answered})
 
     def accepted(self, command: Command) -> None:

@@ -120,7 +120,7 @@ class FaultyDisk:
     def __init__(self, mounts: Mounts, folder: Path) -> None:
         self.folder = folder
         self.backing = folder.with_name(folder.name + " behind")
-        self._faults = folder.with_name(folder.name + " faults.json")
+        self.faults = folder.with_name(folder.name + " faults.json")
         self._mounts = mounts
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -128,7 +128,7 @@ class FaultyDisk:
         self.backing.mkdir(exist_ok=True)
         self.folder.mkdir(exist_ok=True)
         self._process = subprocess.Popen(
-            [*self._mounts.entrance, sys.executable, "-c", _PROGRAM, ROOT, self.backing, self.folder, self._faults],
+            [*self._mounts.entrance, sys.executable, "-c", _PROGRAM, ROOT, self.backing, self.folder, self.faults],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -143,9 +143,9 @@ class FaultyDisk:
 
     def fail(self, faults: Mapping[str, str]) -> None:
         """Let kinds of operation fail from now on: `{"write": "EIO"}`. With `{}` all is well again."""
-        draft = self._faults.with_suffix(".draft")
+        draft = self.faults.with_suffix(".draft")
         draft.write_text(json.dumps(faults))
-        draft.replace(self._faults)
+        draft.replace(self.faults)
 
     @contextmanager
     def stalled(self) -> Iterator[None]:

@@ -44,7 +44,7 @@ def put(path: Path, faults: dict[str, str]) -> None:
 def questions(root: Path, archive: Archive, number: int) -> dict[str, Callable[[], object]]:
     """What can be asked, in an order in which each finds what it needs; some stored, some open footage is there."""
     paths = store(root, archive, run_record(2 * number, first=now(100 * number)), 3)
-    (root / paths[0]).with_suffix(".lock").touch()
+    archive.lock(LockWindow(now(100 * number).wall, now(100 * number + 1).wall, "kept", None, AT))
     spool = Spool(root)
     run = spool.create(run_record(2 * number + 1, first=now(100 * number + 50)))
     spooled = spool_segment(run, 0)

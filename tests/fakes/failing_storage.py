@@ -110,9 +110,8 @@ def main(root: Path, state: Path, faults: Path) -> None:
             print(f"{fault}: {name}: {ask(question)}", flush=True)
         put(faults, {})
     archive.reconcile()
-    locks = len(list(root.glob("*x*/*/*.lock")))
-    kept = sum(path.with_suffix(".mp4").exists() for path in root.glob("*x*/*/*.lock"))
-    print(f"in the end: {archive.usage().count} segments, {kept} of {locks} locked ones kept", flush=True)
+    kept = sum(one.lock_label == "kept" for one in archive.window(None, None, None))
+    print(f"in the end: {archive.usage().count} segments, {kept} locked ones kept", flush=True)
 
 
 if __name__ == "__main__":

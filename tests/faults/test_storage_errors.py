@@ -35,7 +35,7 @@ def test_a_failing_disk_is_met_with_storage_errors_alone(mounts: Mounts, folder:
     assert failed >= {"create", "look", "sync", "save", "commit", "delete", "lock", "snapshot", "open", "reconcile"}
     words = last.split()
     assert int(words[3]) >= 2 * len(FAULTS), last
-    assert words[5] == words[7] == str(len(FAULTS)), last
+    assert int(words[5]) == len(FAULTS), last
 
 
 _EXPECTED = {"answered", "StorageError"}

@@ -19,7 +19,7 @@ from edge_agent.core.segments import (
     snapshot_path,
     thumbnail_path,
 )
-from edge_agent.storage.catalog import Catalog, Reconciled
+from edge_agent.storage.catalog import UNKNOWN_INODE, Catalog, Reconciled
 from edge_agent.storage.commit import Sealed, describe, place, seal
 from edge_agent.storage.durable import sync_folder
 from edge_agent.storage.errors import storage_errors
@@ -171,7 +171,7 @@ class Archive:
         name = PurePosixPath(path)
         label = read_lock(self._root, lock_path(name))
         if label is not None:
-            self._catalog.ask(lambda index: index.set_lock(path, label, 0))
+            self._catalog.ask(lambda index: index.set_lock(path, label, UNKNOWN_INODE))
             return Deleted.LOCKED
         with storage_errors("delete", path):
             with opened_folder(self._root, name.parent) as folder:

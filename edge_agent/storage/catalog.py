@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 INDEX_NAME = "archive-index.sqlite"
 _GROUP = 5000
+UNKNOWN_INODE = -1
+"""In place of a lock's inode: the next scan reads the lock again, or sees that it has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Catalog:
 
         def put(index: Index) -> Segment:
             index.put(path, sealed.metadata, sealed.size_bytes, sealed.mtime_ns)
-            index.set_lock(path, label, 0)
+            index.set_lock(path, label, 0 if label is None else UNKNOWN_INODE)
             segment = index.find(path)
             assert segment is not None  # noqa: S101 (was put just now)
             return segment
@@ -119,7 +121,7 @@ class Catalog:
         strangers = self._apply(difference)
         for path, inode in index.locks_to_read():
             label = read_lock(self._root, lock_path(PurePosixPath(path))) if inode else None
-            index.set_lock(path, label, inode if label is not None else 0)
+            index.set_lock(path, label, _inode(label, inode))
         return Reconciled(
             segments=index.count(),
             entered=len(difference.changed) - len(strangers),
@@ -160,3 +162,10 @@ class Catalog:
         for suffix in ("", "-wal", "-shm"):
             with suppress(OSError):
                 self._path.with_name(self._path.name + suffix).unlink()
+
+
+def _inode(label: str | None, inode: int) -> int:
+    """What to remember a lock by; one without a label may be one that could not be read."""
+    if label is None:
+        return 0
+    return inode if label else UNKNOWN_INODE

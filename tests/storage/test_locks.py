@@ -79,6 +79,17 @@ def test_locks_made_and_removed_by_hand_count_from_the_next_scan_on(archive: Arc
     assert locked(archive) == []
 
 
+def test_a_lock_by_hand_that_kept_a_segment_is_seen_to_go(archive: Archive, root: Path) -> None:
+    (path,) = store(root, archive, run_record(), 1)
+    by_hand = (root / path).with_suffix(".lock")
+    by_hand.touch()
+    assert archive.delete(path) is Deleted.LOCKED
+    by_hand.unlink()
+    archive.reconcile()
+    assert locked(archive) == []
+    assert archive.delete(path) is Deleted.DELETED
+
+
 def test_a_lock_of_the_last_minutes_covers_the_open_segment_once_it_is_stored(archive: Archive, root: Path) -> None:
     run = Spool(root).create(run_record())
     archive.commit(run, spool_segment(run, 0))

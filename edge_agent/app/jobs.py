@@ -11,8 +11,8 @@ from typing import Any
 
 from edge_agent.app.children import ChildFailed, run_child
 from edge_agent.app.library import Library, clip_arguments
+from edge_agent.app.shelf import policy_of
 from edge_agent.app.stores import Stores
-from edge_agent.app.upkeep import policy_of
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.commands import Clip, Command, Lock, Refusal, Snapshot, Unlock

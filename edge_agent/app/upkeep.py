@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edge_agent.app.shelf import policy_of
 from edge_agent.app.stores import UNREADABLE, Stores
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.model import EventType, Purpose
-from edge_agent.core.retention import Policy, RetentionPlan, is_below_floor
+from edge_agent.core.retention import RetentionPlan, is_below_floor
 from edge_agent.core.status import AgentStatus
 from edge_agent.host.clock import Clock
 from edge_agent.latest import Latest
@@ -65,12 +66,6 @@ class Care:
     report: Callable[[EventType, dict[str, Any]], None]
     recover: Callable[[bool], Awaitable[None]]
     leftovers: Callable[[], bool]
-
-
-def policy_of(config: Config) -> Policy:
-    """What retention keeps, as configured."""
-    recording = config.recording
-    return Policy(recording.min_free_bytes, recording.min_free_percent, recording.max_bytes, recording.max_age)
 
 
 class Upkeep:

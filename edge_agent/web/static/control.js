@@ -97,7 +97,8 @@ function modeWords({ name, steps }) {
 function showDurations(status, timed) {
   const shown = [...PRESETS_S];
   if (!shown.includes(status.duration_s)) shown.push(status.duration_s);
-  const key = `${shown}|${status.duration_s}|${timed}|${mayOperate()}`;
+  const off = timed || !mayOperate() || !get("online");
+  const key = `${shown}|${status.duration_s}|${off}`;
   if (chips.dataset.key === key) return;
   const focused = chips.contains(document.activeElement);
   chips.dataset.key = key;
@@ -105,11 +106,11 @@ function showDurations(status, timed) {
     const chosen = seconds === status.duration_s;
     return h(
       "button",
-      { type: "button", class: "chip-button", role: "radio", "aria-checked": String(chosen), tabIndex: chosen ? 0 : -1, disabled: timed || !mayOperate(), click: () => setDuration(seconds) },
+      { type: "button", class: "chip-button", role: "radio", "aria-checked": String(chosen), tabIndex: chosen ? 0 : -1, disabled: off, click: () => setDuration(seconds) },
       seconds ? span(seconds) : t("duration.open"),
     );
   };
-  const custom = h("button", { type: "button", class: "chip-button", "aria-expanded": String(!ownForm.hidden), disabled: timed || !mayOperate(), click: openOwn }, t("duration.custom"));
+  const custom = h("button", { type: "button", class: "chip-button", "aria-expanded": String(!ownForm.hidden), disabled: off, click: openOwn }, t("duration.custom"));
   chips.replaceChildren(...shown.map(chip));
   customPlace.replaceChildren(custom);
   if (focused) chips.querySelector('[aria-checked="true"]')?.focus();

@@ -34,7 +34,7 @@ const tiles = [
   tile("cpu", "cpu_percent", { high: 100 }, (now) => [now.cpu_percent === null ? null : `${number(now.cpu_percent)} %`, now.load_1m === null ? "" : t("cpu.load", { n: number(now.load_1m) })]),
   tile("memory", "memory_percent", { high: 100 }, (now) => [now.memory_percent === null ? null : `${number(now.memory_percent)} %`, now.memory_available_bytes === null ? "" : t("memory.free", { n: bytes(now.memory_available_bytes) })]),
   tile("temperature", "temperature_c", { low: 20, high: 90 }, (now) => [now.temperature_c === null ? null : `${number(now.temperature_c)} °C`, power(now)]),
-  tile("disk", "disk_free_bytes", { low: null }, (now) => [
+  tile("disk", "disk_free_bytes", {}, (now) => [
     now.disk.free_bytes === null ? null : t("disk.free", { n: bytes(now.disk.free_bytes) }),
     now.disk.recording_hours_left === null ? "" : t("disk.left", { n: span(now.disk.recording_hours_left * 3600) }),
   ]),

@@ -118,7 +118,8 @@ class Recordings {
     this.#show();
     this.timeline.fit();
     const newest = footage.takes.at(-1);
-    if (newest && ROOMY.matches) this.player.seek(newest.start);
+    // A moment after its start, when all cameras have begun.
+    if (newest && ROOMY.matches) this.player.seek(newest.start + Math.min(1_000, (newest.end - newest.start) / 2));
   }
 
   #show() {

@@ -65,7 +65,7 @@ export class Takes {
         "div",
         { class: "about" },
         h("h4", {}, name, locked > 0 && h("span", { class: "kept" }, icon("lock"), locked === segments.length ? t("kept") : t("kept.part", { n: locked, of: segments.length }))),
-        h("p", {}, facts.join(" · ")),
+        h("p", { class: "facts-line" }, facts.flatMap((fact, place) => [place ? " · " : "", h("span", {}, fact)])),
       ),
       h("div", { class: "row acts" }, lock, button({ icon: "save", words: t("take.save"), class: "quiet", click: () => this.ask.save(take, cameras) }), bin),
       this.#files(take),

@@ -61,7 +61,7 @@ export default {
   "hint.timed": "This trial ends by itself.",
   snapshot: "Snapshot",
   "snapshot.done": "Picture taken of every camera.",
-  "lock.5m": "Keep last 5 minutes",
+  "lock.5m": "Keep last 5 min",
   "lock.done": "Kept: {n} files will not be deleted, nor those still being written.",
   "stream.on": "Stream without recording",
   "stream.off": "End streaming",

@@ -77,6 +77,7 @@ class Upkeep:
         self.health = health
         self.last_step_mono_s: float | None = None
         self._told: str | None = None
+        self._told_message = ""
         self._unread = health.trouble in UNREADABLE
         self._found_by_probe: Health | None = None
         self._noted: StorageError | None = None
@@ -234,9 +235,10 @@ class Upkeep:
             self._well_since_mono_s = None
         elif self._told is not None and not self._may_resume(health, mono_s):
             return False
-        if problem != self._told:
+        message = message if problem else ""
+        if (problem, message) != (self._told, self._told_message):
             log.log(logging.WARNING if problem else logging.INFO, "storage problem=%s %s", problem, message)
-            before, self._told = self._told, problem
+            before, self._told, self._told_message = self._told, problem, message
             self._care.post(ev.StorageChanged(problem, message))
             return before is not None and problem is None
         return False

@@ -49,6 +49,8 @@ class Runs:
         cameras = [camera.id for camera in studio.config.camera_list()]
         state_dir = studio.config.device.state_dir
         await end(await state.run(live_strays, state_dir, cameras, studio.boot_id), LIVE_LADDER)
+        if not studio.stores.readable and not studio.stores.away:
+            return  # the disk does not answer just now: its recorders do well, and are found when it does
         adopted = [record.process for record in found.records if record.process is not None]
         recorders = await state.run(recorder_strays, studio.stores.spool.directory, studio.boot_id, adopted)
         self._tasks.create_task(end(recorders, RECORD_LADDER), name="end stray recorders")

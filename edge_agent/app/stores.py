@@ -44,6 +44,9 @@ class Stores:
         self.journal = CommandJournal(state_dir / "commands.jsonl")
         self.state_file = StateFile(state_dir / "state.json")
         self.readable = False
+        """Whether what lies at the root is the archive, all of it."""
+        self.away = False
+        """Whether it is known that the volume is not there, nor what recorders still write to it."""
         self._state_dir = state_dir
         self._claim: int | None = None
 
@@ -59,6 +62,7 @@ class Stores:
         except TimeoutError:
             health = Health(Trouble.IO_ERROR, "the disk of the recordings does not answer: check it and its cable")
         self.readable = health.trouble not in UNREADABLE
+        self.away = health.trouble in (Trouble.VOLUME_MISSING, Trouble.OTHER_VOLUME)
         return health
 
     async def find_runs(self, boot_id: str, known: AbstractSet[str] = frozenset()) -> Found:

@@ -129,6 +129,28 @@ def test_a_disk_that_stalls_for_20_s_costs_no_frame(device: RunningAgent, disk: 
         assert frames > 30 * STALL_S
 
 
+def test_an_agent_that_starts_while_its_disk_stalls_comes_up_and_goes_on(
+    device: RunningAgent, disk: FaultyDisk
+) -> None:
+    device.start()
+    device.do("start", {"mode": "cam0-640", "label": "trip"})
+    await_footage(device, 1)
+    recorders = device.recorders()
+    device.kill()
+    with disk.stalled():
+        device.start()
+        assert "does not answer" in await_problem(device, "disk_error")
+        assert device.status["label"] == "trip"
+        assert picture(device, "cam1").startswith(b"\xff\xd8")
+        assert device.recorders() == recorders
+    device.wait_for_state("recording")
+    await_no_problem(device, "disk_error")
+    await_footage(device, 2)
+    device.do("stop")
+    assert len(assert_gapless(device, "cam0")) == 2
+    assert list(device.root.glob("spool/2*")) == []
+
+
 def test_a_disk_that_is_torn_out_is_waited_for(
     device: RunningAgent, disk: FaultyDisk, mounts: Mounts, folder: Path
 ) -> None:

@@ -158,22 +158,3 @@ def test_a_kill_at_any_stage_of_the_start_loses_nothing(agent: RunningAgent) -> 
     for camera in CAMERAS:
         assert len(assert_gapless(agent, camera)) == 1
     assert list(agent.root.glob("spool/2*")) == []
-
-
-def test_a_second_death_during_recovery_loses_nothing_more(agent: RunningAgent) -> None:
-    agent.do("start", {"mode": "dual-640", "label": "twice"})
-    agent.wait_for_event("segment_stored")
-    agent.kill_everything()
-    agent.inject({"*": {"fault": "busy"}})
-    for stage in ("recovering what", "segment stored"):
-        agent.spawn()
-        eventually(lambda stage=stage: stage in agent.log, stage)  # type: ignore[misc]
-        agent.kill_everything()
-    agent.start()
-    eventually(lambda: not list(agent.root.glob("spool/2*/*.mp4")), "recovery")
-    agent.do("stop")
-    for camera in CAMERAS:
-        assert len(assert_gapless(agent, camera)) == 1
-        assert {metadata(path).label for path in agent.stored(camera)} == {"twice"}
-        for path in agent.stored(camera):
-            probe(path)

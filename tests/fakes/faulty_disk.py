@@ -1,9 +1,11 @@
 """A disk that fails as it is told: a file system in user space over a folder, mounted through the kernel's FUSE.
 
 `python -m tests.fakes.faulty_disk FOLDER MOUNTPOINT FAULTS` says `mounted` on its stdout and serves until its stdin
-ends. FAULTS is a JSON file, read again whenever it changes: an object of kinds of operation (`read`, `write`, `sync`,
-`change`: everything that makes, renames or deletes) and what becomes of them, which is the name of an errno, or `hang`
-for no answer until the fault is lifted. With the end of a name behind it (`sync .mp4`) a fault hits those files alone.
+ends; for each operation that gets no answer it says `held`. FAULTS is a JSON file, read again whenever it changes: an
+object of kinds of operation (`read`, `write`, `sync`, `change`: everything that makes, renames or deletes) and what
+becomes of them, which is the name of an errno, or `hang` for no answer until the fault is lifted. With the end of a
+name behind it (`sync .mp4`) a fault hits those files alone, and what is changed in those folders; each name begins with
+a slash.
 Stop the whole process (SIGSTOP) for a disk that answers nothing at all.
 
 What this cannot show: errors that the kernel only finds when it writes its cache back, because here every write is seen
@@ -122,6 +124,7 @@ class Disk:
         fault = self._fault(kind, self._names.get(node, ""))
         if fault == "hang":
             self._held.append((kind, request))
+            print("held", flush=True)
             return
         try:
             if fault is not None:
@@ -137,7 +140,7 @@ class Disk:
     def _fault(self, kind: str, name: str) -> str | None:
         for what, fault in self._faults.items():
             hit, _, ending = what.partition(" ")
-            if hit == kind and name.endswith(ending):
+            if hit == kind and f"/{name}".endswith(ending):
                 return fault
         return None
 

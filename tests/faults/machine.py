@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.fakes.agent import Document, RunningAgent
+from tests.fakes.agent import PATIENCE_S, Document, RunningAgent
 from tests.fakes.mounts import Mounts
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +157,13 @@ class FaultyDisk:
             yield
         finally:
             process.send_signal(signal.SIGCONT)
+
+    def await_held(self) -> None:
+        """Wait until an operation that shall hang does so."""
+        stdout = self._the_process().stdout
+        assert stdout is not None
+        assert select.select([stdout], [], [], PATIENCE_S)[0], "nothing came to hang"
+        assert stdout.readline() == b"held\n"
 
     def pull_out(self) -> None:
         """Be gone as a device is: whatever is asked from now on is an error at once. May be repeated."""

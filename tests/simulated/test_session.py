@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import signal
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -111,7 +112,8 @@ def test_a_camera_that_comes_back_goes_on_in_the_same_file_with_a_hole_in_time(
     assert frame_numbers(segment) == list(range(1, 21))
     with av.open(str(segment)) as container:
         times_s = sorted(packet.pts * packet.time_base for packet in container.demux(video=0) if packet.pts is not None)
-    assert max(b - a for a, b in itertools.pairwise(times_s)) >= 1
+    # The camera sits out its timer of a second; frames come at the sensor's beats only, here 30 of 33,333 us each.
+    assert max(b - a for a, b in itertools.pairwise(times_s)) > 1 - Fraction(1, 30)
 
 
 def test_a_deaf_camera_logs_sigint_and_goes_on(machine: Machine) -> None:

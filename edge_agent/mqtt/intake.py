@@ -113,7 +113,8 @@ class Intake:
             return _raw(message, topic, received, _CLEARED)
         if not self._flood.admit(received.mono_s):
             if self._refusals.admit(received.mono_s):
-                return _raw(message, topic, received, _TOO_FAST)
+                # A retained command stays one: it is not sent again by whoever reads that it came too fast.
+                return _raw(message, topic, received, None if message.retain else _TOO_FAST)
             self._refused += 1
             self._last_refused = (message, topic)
             return None

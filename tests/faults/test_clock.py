@@ -102,6 +102,7 @@ def test_a_step_back_overwrites_nothing_and_the_oldest_still_goes_first(device: 
     deleted = device.wait_for_event("segment_deleted", times=4)
     assert deleted["reason"] == "max_bytes"
     device.do("stop")
+    device.wait_for_event("recording_stopped")
     stored = [event["path"] for event in device.events("segment_stored")]
     gone = [event["path"] for event in device.events("segment_deleted")]
     assert len(set(stored)) == len(stored)

@@ -175,3 +175,12 @@ def test_memory_does_not_grow_with_the_number_of_retained_topics() -> None:
 def test_no_message_is_too_strange(rest: str, payload: bytes, retain: bool, duplicate: bool) -> None:
     for topic in (f"blackbox/van7/cmd/{rest}", f"blackbox/{rest}", rest):
         intake().judge(Incoming(topic, payload, retain=retain, duplicate=duplicate), at(0))
+
+
+def test_a_retained_command_is_refused_as_such_within_a_flood_too() -> None:
+    taker = intake()
+    for _ in range(COMMAND_BURST):
+        taker.judge(replace(START, qos=0), at(0))
+    raw = taker.judge(replace(START, qos=0, retain=True), at(0))
+    assert raw is not None
+    assert (raw.retained, raw.refusal) == (True, None)

@@ -58,7 +58,7 @@ def test_record_and_stop_on_the_page_reach_the_broker_and_the_disk(idle: Running
         # The recording itself, decoded by the browser.
         window.watch(camera, "film")
         expect(window[f"#live-{camera} .rec"]).to_be_visible()
-    expect(window["#control .elapsed"]).to_have_text(re.compile(r"^0:[0-5]\d$"))
+    expect(window["#control .elapsed"]).to_have_text(re.compile(r"^(?!0:00)\d+:[0-5]\d$"))
     window["#record"].click()
     idle.wait_for_state("idle")
     window.state("Idle")
@@ -95,14 +95,14 @@ def test_a_refused_command_is_answered_with_the_agents_own_sentence(
     window.button("Other …").click()
     window["#own-duration"].fill("8d")
     window["#own-duration"].press("Enter")
-    expect(window["#alerts"]).to_contain_text("7 days")
+    window.hears("7 days")
 
 
 def test_a_snapshot_is_taken_and_shown_among_the_recordings(idle: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window()
     window.state("Idle")
     window.button("Snapshot").click()
-    expect(window["#toasts"]).to_contain_text("Picture taken")
+    window.hears("Picture taken")
     taken = {camera: next(idle.root.glob(f"snapshots/{camera}/*.jpg")) for camera in CAMERAS}
     window.page.get_by_role("link", name="Recordings").click()
     for path in taken.values():
@@ -133,6 +133,38 @@ def test_a_recorder_that_dies_is_told_of_and_its_picture_comes_back(
     idle.wait_for_event("camera_recovered")
     window.watch("cam1", "film")
     window.watch("cam0", "film")
+
+
+def test_nothing_that_comes_and_goes_moves_what_a_finger_is_about_to_touch(
+    idle: RunningAgent, open_window: OpenWindow
+) -> None:
+    window = open_window(width=360, height=800)
+
+    def heights() -> list[tuple[float, float]]:
+        fixed = ("#live-cam0", "#live-cam1", "#record", ".quick", "#mode")
+        return [(box["y"], box["height"]) for box in window.places(*fixed)]
+
+    window.state("Idle")
+    window.watch("cam0", "pictures")
+    at_first = heights()
+    idle.listener.publish(idle.topic("cmd/stop"), "PRESS", retain=True)
+    expect(window["#problems"]).to_contain_text("An old command waits")
+    expect(window["#brief .alarm"]).to_be_visible()
+    assert heights() == at_first
+    window["#record"].click()
+    window.state("Recording")
+    expect(window["#live-cam1 .rec"]).to_be_visible()
+    assert heights() == at_first
+    idle.kill()
+    expect(window["#lost"]).to_be_in_viewport()
+    assert heights() == at_first
+    window["#events"].scroll_into_view_if_needed()
+    expect(window["#lost"]).to_be_in_viewport()
+    idle.listener.publish(idle.topic("cmd/stop"), retain=True)
+    idle.start()
+    expect(window["#lost"]).to_be_hidden()
+    window.state("Recording")
+    assert heights() == at_first
 
 
 def test_a_restart_of_the_agent_is_shown_and_survived(idle: RunningAgent, open_window: OpenWindow) -> None:

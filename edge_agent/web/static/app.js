@@ -25,8 +25,17 @@ async function joined() {
   const { info, telemetry } = await read("/api/system/info");
   if (info) set("info", info);
   if (telemetry) set("telemetry", telemetry);
+  await who;
+  appear();
   await readClock();
   learnEvents(await readPast());
+}
+
+let who = null; // the answer to who this visitor is
+
+/** Show what is below the banners, when it is known which of them there are. */
+function appear() {
+  delete document.documentElement.dataset.early;
 }
 
 async function readClock() {
@@ -126,8 +135,9 @@ function begin() {
   watch("info", showTitle);
   watch(["online", "info", "session"], showBanners);
   addEventListener("hashchange", showView);
-  openSession().catch(() => {});
-  listen(heard, () => joined().catch(() => {}));
+  who = openSession().catch(() => {});
+  listen(heard, () => joined().catch(appear));
+  watch("online", (online) => online === false && appear());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && get("online")) readClock().catch(() => {});
   });

@@ -13,6 +13,7 @@
   };
   const look = () => (root.dataset.look = kept("look", ["light", "dark"]) ?? (dark.matches ? "dark" : "light"));
   look();
+  root.dataset.early = ""; // until it is known which banners there are: they would push the page down
   dark.addEventListener("change", look);
   addEventListener("look", look); // another one was chosen
   root.lang = kept("lang", ["en", "ko"]) ?? (navigator.language.startsWith("ko") ? "ko" : "en");

@@ -36,9 +36,12 @@ const tiles = [
   tile("temperature", "temperature_c", { low: 20, high: 90 }, (now) => [now.temperature_c === null ? null : `${number(now.temperature_c)} °C`, power(now)]),
   tile("disk", "disk_free_bytes", {}, (now) => [
     now.disk.free_bytes === null ? null : t("disk.free", { n: bytes(now.disk.free_bytes) }),
-    now.disk.recording_hours_left === null ? "" : t("disk.left", { n: span(now.disk.recording_hours_left * 3600) }),
+    now.disk.recording_hours_left === null ? "" : room(now.disk.recording_hours_left),
   ]),
 ];
+
+/** For how long there is room, as finely as that can be told. */
+const room = (hours) => t("disk.left", { n: span((hours < 10 ? hours : Math.floor(hours)) * 3600) });
 
 function power(now) {
   if (now.under_voltage) return t("power.low");
@@ -65,6 +68,26 @@ function tile(name, key, scale, words) {
     graph.draw();
   };
   return { node, show, graph };
+}
+
+const heard = h("span", { class: "unseen", role: "status" });
+const line = h("p", {}, icon("check"), h("span"));
+const alarm = h("button", { type: "button", class: "alarm", hidden: true, click: () => (one("problems").scrollIntoView({ block: "center" }), one("problems").focus()) }, icon("warn"), h("span"), icon("right"));
+
+/** One line above the pictures, always of one height: whether something is wrong, or how long the room lasts. */
+function showBrief() {
+  const [first, ...more] = get("status")?.problems ?? [];
+  const words = first && (has(`problem.${first.code}`) ? t(`problem.${first.code}`) : first.message);
+  const told = first ? (more.length ? t("brief.more", { words, n: more.length }) : words) : "";
+  const known = get("status") && get("online");
+  const left = get("telemetry")?.disk.recording_hours_left ?? null;
+  const parts = [t("brief.well"), left === null ? null : room(left)];
+  alarm.hidden = !first;
+  line.hidden = Boolean(first);
+  line.firstChild.toggleAttribute("hidden", !known);
+  write(alarm.children[1], told);
+  write(line.lastChild, known ? parts.filter(Boolean).join(" · ") : "");
+  write(heard, told);
 }
 
 function showProblems() {
@@ -105,7 +128,9 @@ export function showHealth() {
     }
     for (const tile_ of tiles) tile_.show(telemetry);
   });
+  one("brief").append(line, alarm, heard);
   watch("status", showProblems);
+  watch(["status", "telemetry", "online"], showBrief);
 }
 
 /** Fetch what happened before the page was opened: measurements and events. */

@@ -23,7 +23,7 @@ class Tile {
     this.filmFailures = 0;
     this.notBefore = 0;
     this.img = h("img", { class: "layer", alt: "" });
-    this.video = h("video", { class: "layer film", muted: true, playsInline: true, });
+    this.video = h("video", { class: "layer film", muted: true, playsInline: true });
     this.video.muted = true;
     this.name = h("span", { class: "name" });
     this.mark = h("span", { class: "rec", hidden: true }, icon("dot"), "REC");
@@ -34,6 +34,7 @@ class Tile {
       { class: "frame" },
       this.img,
       this.video,
+      this.mark,
       this.veil,
       button({ icon: "large", label: t("live.large"), class: "over", click: () => this.enlarge() }),
     );
@@ -41,7 +42,7 @@ class Tile {
       "figure",
       { class: "tile", id: `live-${id}` },
       this.frame,
-      h("figcaption", {}, this.name, this.mark, this.rate),
+      h("figcaption", {}, this.name, this.rate),
     );
     this.frame.addEventListener("dblclick", () => this.frame.requestFullscreen?.());
     new IntersectionObserver(([entry]) => {

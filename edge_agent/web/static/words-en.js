@@ -66,6 +66,8 @@ export default {
   "stream.on": "Stream without recording",
   "stream.off": "End streaming",
 
+  "brief.well": "No problems",
+  "brief.more": "{words}, and {n} more",
   problems: "Needs attention",
   since: "since {time}",
   "problem.no_frames": "A camera sends no pictures",

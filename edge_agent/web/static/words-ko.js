@@ -66,6 +66,8 @@ export default {
   "stream.on": "녹화 없이 보기",
   "stream.off": "보기 끝내기",
 
+  "brief.well": "문제 없음",
+  "brief.more": "{words}, 그 밖에 {n}건",
   problems: "확인이 필요합니다",
   since: "{time}부터",
   "problem.no_frames": "카메라가 화면을 보내지 않습니다",

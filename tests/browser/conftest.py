@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browser.window import PATIENCE_MS, Window
+from tests.browser.window import LISTEN, PATIENCE_MS, Window
 from tests.fakes.agent import RunningAgent
 from tests.fakes.mosquitto import Mosquitto
 
@@ -71,6 +71,7 @@ def open_window(chromium: Browser, agent: RunningAgent, request: pytest.FixtureR
             base_url=origin,
         )
         context.set_default_timeout(PATIENCE_MS)
+        context.add_init_script(LISTEN)
         contexts.append(context)
         window = Window(context.new_page())
         windows.append(window)

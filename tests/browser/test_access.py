@@ -77,9 +77,10 @@ def test_a_viewer_sees_everything_and_can_press_nothing(agent: RunningAgent, ope
 
 def test_who_is_not_let_in_any_more_lands_at_the_login(agent: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window()
-    log_in(window, OPERATOR)
+    # The last that a page asks for by itself: whatever it asks after that is because of the click.
+    with window.page.expect_response("**/api/history"):
+        log_in(window, OPERATOR)
     window.state("Idle")
     window.page.context.clear_cookies()
-    # By a script: the page may already be on its way, because something else was refused.
-    window.page.evaluate("document.getElementById('record')?.click()")
+    window["#record"].click()
     expect(window.page.get_by_label("Token")).to_be_visible()

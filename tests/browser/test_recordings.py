@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,22 @@ CAMERAS = ("cam0", "cam1")
 _SHOWN = """
 () => [...document.querySelectorAll(".player .tile")].map(tile => {
   const video = tile.querySelector("video.front");
-  return {path: video.dataset.path, at: video.currentTime, ready: video.readyState, playing: !video.paused};
+  const {path, pushed} = video.dataset;
+  const {currentTime: at, duration, readyState: ready, paused} = video;
+  return {path, at, left: duration - at, ready, playing: !paused, pushed: path && pushed === path};
 })
+"""
+
+# Pushes the second camera's picture back once in each file that it plays.
+_PUSH_EACH_NEW_FILE = """
+() => document.addEventListener("timeupdate", ({target}) => {
+  const second = document.querySelectorAll(".player .tile")[1];
+  const {path, pushed} = target.dataset;
+  if (!second?.contains(target) || !target.classList.contains("front")) return;
+  if (pushed === path || target.seeking || target.currentTime < 0.8) return;
+  target.dataset.pushed = path;
+  target.currentTime -= 0.8;
+}, true)
 """
 
 
@@ -79,6 +94,12 @@ def drag(window: Window, first: float, last: float) -> None:
     window.page.mouse.up()
 
 
+def beginnings(window: Window) -> dict[str, float]:
+    """When each recording began, in seconds, by its path."""
+    listed = window.page.request.get("/api/recordings").json()["recordings"]
+    return {one["path"]: datetime.fromisoformat(one["started_at"]).timestamp() for one in listed}
+
+
 def test_stored_footage_plays_over_file_borders_with_both_cameras_in_step(
     footage: RunningAgent, open_window: OpenWindow
 ) -> None:
@@ -86,21 +107,39 @@ def test_stored_footage_plays_over_file_borders_with_both_cameras_in_step(
     expect(takes(window)).to_have_count(2)
     window[".take .thumb"].last.click()
     files: list[set[str]] = [set(), set()]
-    apart: list[float] = []
 
     def watched() -> bool:
         shown = window.page.evaluate(_SHOWN)
         if len(shown) == 2 and all(one["playing"] and one["ready"] >= 2 for one in shown):
             for known, one in zip(files, shown, strict=True):
                 known.add(one["path"])
-            if shown[0]["path"][-20:] == shown[1]["path"][-20:]:
-                apart.append(abs(shown[0]["at"] - shown[1]["at"]))
         return all(len(known) >= 2 for known in files)
 
     eventually(watched, "two files of each camera, one after the other")
-    assert sorted(apart)[len(apart) // 2] < 0.3
     window["#play"].click()
     expect(window["#play"]).to_have_accessible_name("Play")
+
+
+def test_a_camera_that_falls_out_of_step_is_brought_back(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(2)
+    began = beginnings(window)
+    window.page.evaluate(_PUSH_EACH_NEW_FILE)
+    window[".take .thumb"].last.click()
+
+    def in_step() -> bool:
+        shown = window.page.evaluate(_SHOWN)
+        if not shown or not any(one["playing"] for one in shown):
+            # It came to its end before the machine came to look.
+            window.page.evaluate("document.querySelectorAll('video').forEach(video => delete video.dataset.pushed)")
+            window[".take .thumb"].last.click()
+        # At the end of its file the first one waits for the second in any case.
+        if len(shown) < 2 or not (shown[0]["path"] and (shown[0]["left"] or 0) > 0.4 and shown[1]["pushed"]):
+            return False
+        first, second = (began[one["path"]] + float(one["at"]) for one in shown)
+        return abs(first - second) < 0.3
+
+    eventually(in_step, "both cameras to show the same instant in a file in which the second was pushed back")
 
 
 def test_a_range_that_is_dragged_is_saved_as_one_playable_file(footage: RunningAgent, open_window: OpenWindow) -> None:
@@ -111,8 +150,7 @@ def test_a_range_that_is_dragged_is_saved_as_one_playable_file(footage: RunningA
     window[".clip"].get_by_role("checkbox", name="cam1").uncheck()
     with window.page.expect_download() as started:
         window["#clip-save"].click()
-        # The word is gone after a few seconds, and the file takes its time to be looked at.
-        expect(window["#toasts"]).to_contain_text("Clip saved")
+    window.hears("Clip saved")
     assert re.fullmatch(r"clip_cam0_\d{8}T\d{6}Z\.mp4", started.value.suggested_filename)
     codec, duration_s = probe(started.value.path())
     whole_s = sum(probe(path)[1] for path in footage.stored("cam0"))
@@ -131,7 +169,7 @@ def test_saving_a_clip_shows_its_progress_and_can_be_cancelled(footage: RunningA
     expect(window[".clip progress"]).to_be_visible()
     expect(window[".clip .work"]).to_contain_text(re.compile(r"cam0: [1-9]\d? %"))
     window[".clip .work"].get_by_role("button", name="Cancel").click()
-    expect(window["#toasts"]).to_contain_text("Saving was cancelled")
+    window.hears("Saving was cancelled")
     expect(window[".clip progress"]).to_be_hidden()
 
 
@@ -143,7 +181,7 @@ def test_what_is_kept_is_not_deleted_and_deleting_asks_first(more: RunningAgent,
     listed = window.page.request.get("/api/recordings?locked=true").json()["recordings"]
     assert len(listed) >= 2
     newest.get_by_role("button", name=re.compile("^Delete")).click()
-    expect(window["#alerts"]).to_contain_text("Release them first")
+    window.hears("Release them first")
 
     newest.get_by_role("button", name="Release", exact=True).click()
     window.page.get_by_role("dialog").get_by_role("button", name="Release").click()

@@ -33,6 +33,28 @@ camera => {
 """
 
 
+# Where elements are now, all of one moment: a page that changes between two looks has them nowhere.
+_PLACES = """
+selectors => selectors.map(selector => {
+  const {x, y, width, height} = document.querySelector(selector).getBoundingClientRect();
+  return {x: x + scrollX, y: y + scrollY, width, height};
+})
+"""
+
+# Words at the edge of the page are gone after some seconds, in which a busy machine may not get to look.
+LISTEN = """
+window.told = [];
+addEventListener("DOMContentLoaded", () => {
+  const note = (changes) => {
+    for (const {addedNodes} of changes) for (const node of addedNodes) told.push(node.textContent);
+  };
+  for (const place of document.querySelectorAll("#toasts, #alerts")) {
+    new MutationObserver(note).observe(place, {childList: true});
+  }
+});
+"""
+
+
 class Window:
     """A page that is open. `complaints` are errors of its scripts, and what the console warned of."""
 
@@ -54,6 +76,10 @@ class Window:
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
+    def hears(self, words: str) -> None:
+        """Wait until the page has said this at its edge since it was loaded, be it gone again or not."""
+        eventually(lambda: any(words in one for one in self.page.evaluate("told")), f"the page to say {words!r}")
+
     def state(self, word: str) -> None:
         """Wait until the chip in the head says this."""
         expect(self["#state"]).to_have_text(word)
@@ -74,6 +100,11 @@ class Window:
             return len(seen) >= pictures
 
         eventually(enough, f"{pictures} different pictures of {camera} as {kind}; seen: {len(seen)}")
+
+    def places(self, *selectors: str) -> list[dict[str, float]]:
+        """The boxes of elements on the page (`x`, `y`, `width`, `height`), all of the same moment."""
+        boxes: list[dict[str, float]] = self.page.evaluate(_PLACES, list(selectors))
+        return boxes
 
     def is_too_wide(self) -> bool:
         """Whether one would have to scroll sideways."""

@@ -12,7 +12,7 @@ CHILD_PATIENCE_S = 25.0
 
 
 class ChildFailed(Exception):
-    """A child ended with an error, or not in time. The message is its last line on stderr."""
+    """A child could not be started, ended with an error, or not in time. The message is its last line on stderr."""
 
 
 def media_argv(module: str, arguments: Sequence[str] = ()) -> list[str]:
@@ -22,9 +22,12 @@ def media_argv(module: str, arguments: Sequence[str] = ()) -> list[str]:
 
 async def run_child(module: str, arguments: Sequence[str], patience_s: float = CHILD_PATIENCE_S) -> bytes:
     """Run `edge_agent.media.{module}` and return what it wrote to stdout. Raises `ChildFailed`. Safe to cancel."""
-    process = await asyncio.create_subprocess_exec(
-        *media_argv(module, arguments), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *media_argv(module, arguments), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+        )
+    except OSError as error:
+        raise ChildFailed(f"{module} cannot be started now ({error.strerror or error}): try again later") from error
     try:
         async with asyncio.timeout(patience_s):
             out, err = await process.communicate()

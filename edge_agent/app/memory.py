@@ -21,6 +21,10 @@ from edge_agent.storage.state import StateFile
 log = logging.getLogger(__name__)
 
 
+RETRY_S = 30.0
+"""A state that could not be written is tried again after so long: the disk may be well, and nothing else change."""
+
+
 class Memory:
     """Writes the newest state, one write at a time; what changed meanwhile is written once, after it.
 
@@ -28,34 +32,52 @@ class Memory:
     """
 
     def __init__(
-        self, file: StateFile, disk: Disk, boot_id: str, tasks: asyncio.TaskGroup, post: Post = lambda _: None
+        self,
+        file: StateFile,
+        disk: Disk,
+        boot_id: str,
+        tasks: asyncio.TaskGroup,
+        post: Post = lambda _: None,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._file = file
         self._disk = disk
         self._boot_id = boot_id
         self._tasks = tasks
         self._post = post
+        self._retry_s = retry_s
         self._newest: SavedState | None = None
 
     def save(self, state: SavedState) -> None:
         self._newest = state
         written = self._disk.submit(self._write, state)
-        self._tasks.create_task(self._see(written), name="save state")
+        self._tasks.create_task(self._see(state, written), name="save state")
 
     def _write(self, state: SavedState) -> None:
         """Runs in the disk's thread. What is not the newest any more is left out: a newer one is queued behind it."""
         if state is self._newest:
             self._file.save(encode(state, self._boot_id))
 
-    async def _see(self, written: Future[None]) -> None:
-        told = None
-        try:
-            # Shielded, or leaving would take back a write that still waits for its turn.
-            await asyncio.shield(asyncio.wrap_future(written))
-        except (StorageError, OSError) as error:
-            log.error("state not saved: %s", error)  # noqa: TRY400 - the path and the reason say all
+    async def _see(self, state: SavedState, written: Future[None]) -> None:
+        """Tell how the write went, and try again for as long as nothing newer is to be written."""
+        while (error := await _outcome(written)) is not None:
+            log.error("state not saved: %s", error)
             told = f"what is selected and recorded now is forgotten at the next start ({error}): make room there"
-        self._post(ev.ProblemChanged("state_unsaved", told))
+            self._post(ev.ProblemChanged("state_unsaved", told))
+            await asyncio.sleep(self._retry_s)
+            if state is not self._newest:
+                return
+            written = self._disk.submit(self._write, state)
+        self._post(ev.ProblemChanged("state_unsaved", None))
+
+
+async def _outcome(written: Future[None]) -> Exception | None:
+    try:
+        # Shielded, or leaving would take back a write that still waits for its turn.
+        await asyncio.shield(asyncio.wrap_future(written))
+    except (StorageError, OSError) as error:
+        return error
+    return None
 
 
 def encode(state: SavedState, boot_id: str) -> dict[str, Any]:

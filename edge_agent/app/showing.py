@@ -68,7 +68,11 @@ class Showing:
             run.profile,
             extra_args=stage.config.rpicam.extra_args,
         )
-        read_end, write_end = os.pipe()
+        try:
+            read_end, write_end = os.pipe()
+        except OSError as error:
+            self._ended(ev.Cause.SPAWN_FAILED, f"no pipe for the live program: {error.strerror}")
+            return
         try:
             process = await stage.state.run(self._spawn, argv, write_end)
         except (SpawnFailed, OSError) as error:

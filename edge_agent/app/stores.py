@@ -15,7 +15,7 @@ from edge_agent.app.found import Found, find_runs
 from edge_agent.config import Config
 from edge_agent.ports import Clock
 from edge_agent.storage.archive import Archive
-from edge_agent.storage.claim import claim
+from edge_agent.storage.claim import VolumeClaim, claim
 from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.journal import CommandJournal, Recalled
 from edge_agent.storage.spool import Spool
@@ -24,8 +24,8 @@ from edge_agent.storage.volume import Health, Volume
 
 FIRST_LOOK_PATIENCE_S = 10.0
 """How long a start waits for the volume. After that the agent begins without it, so that somebody can be told."""
-UNREADABLE = frozenset({Trouble.VOLUME_MISSING, Trouble.OTHER_VOLUME, Trouble.IO_ERROR, Trouble.DENIED})
-"""With these, what lies at the root is not the archive, or not all of it: nothing is learned from it."""
+UNREADABLE = frozenset({Trouble.VOLUME_MISSING, Trouble.OTHER_VOLUME, Trouble.IN_USE, Trouble.IO_ERROR, Trouble.DENIED})
+"""With these, what lies at the root is not our archive, or not all of it: nothing is learned from it."""
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ class Stores:
         self.footage = Disk("footage", clock)
         self.probing = Disk("probing", clock)
         self.state = Disk("state", clock)
-        self.volume = Volume(root, state_dir)
+        self._volume_claim = VolumeClaim()
+        self.volume = Volume(root, state_dir, self._volume_claim)
         self.spool = Spool(root)
         self.archive = Archive(root, state_dir)
         self.journal = CommandJournal(state_dir / "commands.jsonl")
@@ -107,5 +108,6 @@ class Stores:
         if all(answered):
             self.archive.close()
             self.journal.close()
+        self._volume_claim.close()
         if self._claim is not None:
             os.close(self._claim)

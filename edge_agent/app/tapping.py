@@ -12,6 +12,7 @@ import os
 import random
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from edge_agent.app.children import media_argv
@@ -94,22 +95,16 @@ class Tapping:
 
     async def _tap(self) -> None:
         """One life of the child."""
-        jpeg_end, jpeg_write = os.pipe()
-        fragment_end, fragment_write = os.pipe()
-        try:
+        with ExitStack() as writing, ExitStack() as reading:
+            jpeg_end, jpeg_write = _pipe(reading, writing)
+            fragment_end, fragment_write = _pipe(reading, writing)
             process = await asyncio.create_subprocess_exec(
                 *media_argv("tap", ["--port", str(self._taps.ports[self._camera]), "--fmp4-fd", str(fragment_write)]),
                 stdin=PIPE,
                 stdout=jpeg_write,
                 pass_fds=(fragment_write,),
             )
-        except OSError:
-            os.close(jpeg_end)
-            os.close(fragment_end)
-            raise
-        finally:
-            os.close(jpeg_write)
-            os.close(fragment_write)
+            reading.pop_all()  # the readers close them
         source = FrameSource(jpeg_end, self._take, self._taps.clock.now, lambda: None)
         reader = _FragmentReader(fragment_end, lambda frame: self._taps.relay(self._camera, frame))
         log.info("tap started camera=%s pid=%d", self._camera, process.pid)
@@ -180,6 +175,14 @@ class _FragmentReader:
             return
         for frame in frames:
             self._take(frame)
+
+
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    """A pipe whose two ends are closed with these. Raises `OSError`."""
+    read_end, write_end = os.pipe()
+    reading.callback(os.close, read_end)
+    writing.callback(os.close, write_end)
+    return read_end, write_end
 
 
 async def _end(process: Process) -> None:

@@ -46,6 +46,7 @@ _PROBLEMS = {
     Trouble.IO_ERROR: "disk_error",
     Trouble.VOLUME_MISSING: "volume_missing",
     Trouble.OTHER_VOLUME: "volume_missing",
+    Trouble.IN_USE: "volume_in_use",
 }
 _FULL = (Trouble.FULL, Trouble.NO_INODES)
 
@@ -83,6 +84,7 @@ class Upkeep:
         self._noted: StorageError | None = None
         self._suspect_until_mono_s: float | None = None
         self._exhausted = False
+        self._limited = False
         self._low = False
         self._deletable_bytes = 0
         self._well_since_mono_s: float | None = None
@@ -131,7 +133,15 @@ class Upkeep:
     # -- one look -----------------------------------------------------------------------------------------------------
 
     async def _look(self, mono_s: float) -> None:
-        health = self.health = await self._examine(mono_s)
+        health = await self._examine(mono_s)
+        own = health.trouble is Trouble.OWN_LIMIT
+        if own or self._limited:
+            told = f"this agent has no descriptor or memory left, recorders go on ({health.message}): restart it"
+            self._care.post(ev.StorageStalled(told if own else None, "agent_exhausted"))
+        self._limited = own
+        if own:
+            return  # that says nothing about the disk
+        self.health = health
         room = health.room
         if room is not None and health.trouble in (None, *_FULL):
             below = is_below_floor(room.state, self._policy)

@@ -184,8 +184,8 @@ class Agent:
                 self._cameras_found(missing, now)
             case ev.StorageChanged(problem, message):
                 return self.storage.change(problem, message, now)
-            case ev.StorageStalled(message):
-                self._stalled(message, now)
+            case ev.StorageStalled(message, code):
+                self._stalled(code, message, now)
             case ev.FrameRate(camera, run_id, fps):
                 if recorder := self._owner(camera, run_id):
                     return recorder.measured(fps)
@@ -284,8 +284,8 @@ class Agent:
             reason = missing.get(camera)
             self._problems.set("camera_missing", camera, reason and f"{camera}: {reason}", now)
 
-    def _stalled(self, message: str | None, now: Now) -> None:
-        self.storage.stall(message, now)
+    def _stalled(self, code: str, message: str | None, now: Now) -> None:
+        self.storage.stall(code, message, now)
         for recorder in self.recorders.values():
             recorder.disk_stalled(now, stalled=self.storage.stalled)
 

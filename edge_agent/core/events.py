@@ -130,7 +130,10 @@ class CamerasFound:
 
 @dataclass(frozen=True, slots=True)
 class StorageChanged:
-    """Whether footage can be stored: None, or why not (`disk_full`, `read_only`, `volume_missing`, `disk_error`)."""
+    """Whether footage can be stored: None, or why not.
+
+    `disk_full`, `read_only`, `volume_missing`, `volume_in_use` or `disk_error`.
+    """
 
     problem: str | None
     message: str = ""
@@ -141,9 +144,11 @@ class StorageStalled:
     """The disk does not answer for now, for the reason in `message`, or (None) does again.
 
     What recorders write waits in their memory meanwhile, so that silence of a recording says nothing about its camera.
+    `code` is the problem's: `agent_exhausted` where it is the agent that cannot look.
     """
 
     message: str | None
+    code: str = "disk_stalled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,18 @@ _SUBJECT = "storage"
 class Storage:
     """The volume's trouble: `problem` is None while footage can be stored. Owned by `Agent`.
 
-    `stalled` says that the disk does not answer just now, which says nothing about the cameras.
+    `stalled` says that nobody can look at what recorders write just now, which says nothing about the cameras.
     """
 
     def __init__(self, problems: Problems) -> None:
         self.problem: str | None = None
         self.message = ""
-        self.stalled = False
+        self._stalls: set[str] = set()
         self._problems = problems
+
+    @property
+    def stalled(self) -> bool:
+        return bool(self._stalls)
 
     def change(self, problem: str | None, message: str, now: Now) -> list[Effect]:
         """Take note of a problem that came, changed or (None) went."""
@@ -32,7 +36,10 @@ class Storage:
             return [Report(EventType.STORAGE_FULL, {"message": message})]
         return []
 
-    def stall(self, message: str | None, now: Now) -> None:
-        """Take note that the disk does not answer, or (None) that it does again."""
-        self.stalled = message is not None
-        self._problems.set("disk_stalled", _SUBJECT, message, now)
+    def stall(self, code: str, message: str | None, now: Now) -> None:
+        """Take note that the disk does not answer, for the reason `code`, or (None) that it is over."""
+        if message is None:
+            self._stalls.discard(code)
+        else:
+            self._stalls.add(code)
+        self._problems.set(code, _SUBJECT, message, now)

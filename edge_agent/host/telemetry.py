@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -16,11 +17,23 @@ from edge_agent import ports
 VCGENCMD_TIMEOUT_S = 2.0
 """It asks the firmware, normally within 5 ms; hanging firmware must not hold the telemetry."""
 
+_UNMEASURED = (
+    "cpu_percent",
+    "load_1m",
+    "memory_percent",
+    "memory_available_bytes",
+    "temperature_c",
+    "under_voltage",
+    "throttled",
+    "uptime_s",
+)
 _UNDER_VOLTAGE = 0x1
 _SLOWED = 0x2 | 0x4 | 0x8
 """Frequency capped, throttled, soft temperature limit: the processor runs slower than it could."""
 _SINCE_BOOT_SHIFT = 16
 """The same bits again, 16 higher, for "has occurred since boot" (Raspberry Pi documentation, get_throttled)."""
+
+log = logging.getLogger(__name__)
 
 _CPU_ZONES = re.compile(r"cpu|soc|x86_pkg", re.IGNORECASE)
 
@@ -50,12 +63,25 @@ class HostTelemetry:
         self._started_mono_s = clock.now().mono_s
         self._before = self._count()
         self._occurred: int | None = None
+        self._failing = False
 
     def sample(self) -> dict[str, Any]:
         """The host's part of the telemetry, under the document's keys. Blocking (files, a child process); no sleep.
 
-        Call from one thread at a time. Rates are None when no time has passed since the last sample.
+        Call from one thread at a time. Rates are None when no time has passed since the last sample. All is None where
+        the kernel does not even let its files be opened, as to a process without a free descriptor.
         """
+        try:
+            measured = self._measured()
+        except OSError as error:
+            if not self._failing:
+                log.warning("this machine cannot be measured now: %s", error)
+            self._failing = True
+            return dict.fromkeys(_UNMEASURED) | {"network": {}, "agent": {}}
+        self._failing = False
+        return measured
+
+    def _measured(self) -> dict[str, Any]:
         before, after = self._before, self._count()
         self._before = after
         memory = psutil.virtual_memory()

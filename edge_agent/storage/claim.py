@@ -1,10 +1,14 @@
-"""One agent for one state directory: two would adopt the same recorders and fight over the same footage."""
+"""One agent for one state directory and for one volume: two would adopt the same recorders and fight over footage."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import logging
 import os
+import socket
+import threading
 from pathlib import Path
 
 from edge_agent.storage.durable import make_folder
@@ -57,3 +61,44 @@ def _sign(descriptor: int) -> None:
         os.write(descriptor, b"%d" % os.getpid())
     except OSError as error:
         log.warning("the state directory's lock cannot be signed: %s", error.strerror)
+
+
+class VolumeClaim:
+    """A process's right to a recording volume, until it ends or closes this. `take` may be called from any thread.
+
+    Held by a name in the kernel and not by a lock on the volume, which could not be unmounted then. Processes that do
+    not share a network namespace do not see each other's.
+    """
+
+    def __init__(self) -> None:
+        self._identity: str | None = None
+        self._name: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def take(self, identity: str) -> bool:
+        """Have the volume of this identity, in place of the one before. False when another process has it."""
+        with self._lock:
+            if identity == self._identity:
+                return True
+            self._drop()
+            digest = hashlib.sha256(identity.encode(errors="replace")).hexdigest()
+            name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                name.bind(f"\0edge-agent-volume-{digest[:32]}")
+            except OSError as error:
+                name.close()
+                if error.errno == errno.EADDRINUSE:
+                    return False
+                raise
+            self._identity, self._name = identity, name
+            return True
+
+    def close(self) -> None:
+        """Let go of it."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._name is not None:
+            self._name.close()
+        self._identity = self._name = None

@@ -19,6 +19,9 @@ class Trouble(StrEnum):
     IO_ERROR = "io_error"
     VOLUME_MISSING = "volume_missing"
     OTHER_VOLUME = "other_volume"
+    IN_USE = "in_use"
+    OWN_LIMIT = "own_limit"
+    """Not the disk's: this process has no descriptor or no memory left."""
 
 
 _TROUBLES = {
@@ -28,6 +31,9 @@ _TROUBLES = {
     errno.EACCES: Trouble.DENIED,
     errno.EPERM: Trouble.DENIED,
     errno.ENOENT: Trouble.VOLUME_MISSING,
+    errno.EMFILE: Trouble.OWN_LIMIT,
+    errno.ENFILE: Trouble.OWN_LIMIT,
+    errno.ENOMEM: Trouble.OWN_LIMIT,
 }
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.core.retention import VolumeState
+from edge_agent.storage.claim import VolumeClaim
 from edge_agent.storage.durable import make_folder, sync_data, write_all, write_durably
 from edge_agent.storage.errors import StorageError, Trouble, trouble_of
 from edge_agent.storage.tree import opened
@@ -56,10 +57,14 @@ class Health:
 
 
 class Volume:
-    """The volume at `root`, which this device remembers in `state_dir` once it has seen it."""
+    """The volume at `root`, which this device remembers in `state_dir` once it has seen it.
 
-    def __init__(self, root: Path, state_dir: Path) -> None:
+    With a `claim` it has to be free for this process, or held by it already.
+    """
+
+    def __init__(self, root: Path, state_dir: Path, claim: VolumeClaim | None = None) -> None:
         self._root = root.absolute()
+        self._claim = claim
         self._state_path = state_dir.absolute() / STATE_NAME
 
     def check(self) -> Health:
@@ -70,9 +75,15 @@ class Volume:
         known = self._known()
         try:
             if known is None:
-                self._mark(self._marker() or str(uuid.uuid4()))
+                known = self._marker() or str(uuid.uuid4())
+                self._mark(known)
             elif (marker := self._marker()) != known:
                 return self._wrong(marker)
+            if self._claim is not None and not self._claim.take(known):
+                return Health(
+                    Trouble.IN_USE,
+                    f"another edge-agent records to {self._root}: stop it, or choose another recording.root",
+                )
             room = _room(self._root)
         except OSError as error:
             return Health(trouble_of(error), f"{self._root} cannot be used: {error.strerror or error}")
@@ -95,7 +106,7 @@ class Volume:
     def demand(self) -> None:
         """Raise `StorageError` unless the right volume is there: for whoever is about to make folders on it."""
         health = self.check()
-        if health.trouble in (Trouble.VOLUME_MISSING, Trouble.OTHER_VOLUME):
+        if health.trouble in (Trouble.VOLUME_MISSING, Trouble.OTHER_VOLUME, Trouble.IN_USE):
             raise StorageError("use", self._root, OSError(errno.ENOENT, health.message))
 
     def adopt(self) -> Health:

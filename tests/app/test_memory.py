@@ -9,6 +9,7 @@ import pytest
 from edge_agent.app.disk import Disk
 from edge_agent.app.memory import Memory, decode
 from edge_agent.core.effects import SavedState
+from edge_agent.core.events import Event, ProblemChanged
 from edge_agent.host.clock import Clock
 from edge_agent.storage.state import StateFile
 
@@ -57,8 +58,37 @@ async def test_a_call_that_nobody_waits_for_any_more_is_made_all_the_same(disk: 
     assert made.is_set()
 
 
-async def test_a_state_that_cannot_be_saved_does_not_end_the_agent(disk: Disk, tmp_path: Path) -> None:
+async def test_a_state_that_cannot_be_saved_is_tried_again_until_it_is(disk: Disk, tmp_path: Path) -> None:
+    told: list[Event] = []
+
+    def hear(event: Event) -> None:
+        told.append(event)
+        if len(told) == 2:
+            (tmp_path / "file").unlink()
+
     (tmp_path / "file").touch()
+    file = StateFile(tmp_path / "file" / "state.json")
     async with asyncio.TaskGroup() as tasks:
-        Memory(StateFile(tmp_path / "file" / "state.json"), disk, "boot", tasks).save(SavedState("x", 0.0, 1, None))
+        Memory(file, disk, "boot", tasks, hear, retry_s=0.01).save(SavedState("cam0-640", 0.0, 1, None))
     assert disk.close()
+    saved, _ = file.load()
+    assert saved is not None
+    assert decode(saved)[0].selected_mode == "cam0-640"
+    problems = [event.message is not None for event in told if isinstance(event, ProblemChanged)]
+    assert (problems[:2], problems[-1]) == ([True, True], False)
+
+
+async def test_a_state_that_is_not_the_newest_any_more_is_not_tried_again(disk: Disk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    file = StateFile(tmp_path / "file" / "state.json")
+    async with asyncio.TaskGroup() as tasks:
+        memory = Memory(file, disk, "boot", tasks, retry_s=0.01)
+        memory.save(SavedState("cam0-640", 0.0, 1, None))
+        await disk.run(lambda: None)
+        (tmp_path / "file").unlink()
+        memory.save(SavedState("cam1-640", 0.0, 1, None))
+    saved, _ = file.load()
+    assert saved is not None
+    assert decode(saved)[0].selected_mode == "cam1-640"
+    assert disk.close()
+    assert not (tmp_path / "file" / "state.json.previous").exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,20 @@ def test_a_machine_without_sensors_has_none_and_not_zero(tmp_path: Path) -> None
         "throttled": None,
         "uptime_s": None,
     }
+
+
+def test_a_process_without_a_free_descriptor_measures_nothing_and_goes_on() -> None:
+    host = HostTelemetry(Clock())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        figures = host.sample()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert figures.keys() == host.sample().keys()
+    assert {figures[key] for key in figures.keys() - {"network", "agent"}} == {None}
 
 
 def test_the_agents_processor_time_is_measured_between_samples() -> None:

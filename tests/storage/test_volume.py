@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.storage.claim import VolumeClaim
 from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.volume import MARKER_NAME, Room, Volume, judged
 
@@ -76,6 +77,20 @@ def test_swapped_volumes_are_told_apart(volume: Volume, root: Path, state: Path,
     assert volume.check().trouble is Trouble.OTHER_VOLUME
     assert volume.adopt().trouble is None
     assert Volume(root, state).check().trouble is None
+
+
+def test_a_volume_that_another_agent_has_is_not_used_until_it_is_free(root: Path, state: Path, tmp_path: Path) -> None:
+    ours, theirs = VolumeClaim(), VolumeClaim()
+    assert Volume(root, tmp_path / "theirs", theirs).check().trouble is None
+    volume = Volume(root, state, ours)
+    health = volume.check()
+    assert (health.trouble, health.room) == (Trouble.IN_USE, None)
+    assert str(root) in health.message
+    with pytest.raises(StorageError):
+        volume.demand()
+    theirs.close()
+    assert volume.check().trouble is None
+    ours.close()
 
 
 def test_a_lost_memory_takes_the_marker_that_is_there(volume: Volume, root: Path, state: Path) -> None:

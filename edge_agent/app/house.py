@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 
+from edge_agent.app.answering import left_to_answer
 from edge_agent.app.cameras import find_cameras
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
 from edge_agent.app.found import Found
@@ -42,7 +43,6 @@ from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
 from edge_agent.core.commands import Command, Result
-from edge_agent.core.ledger import interrupted
 from edge_agent.core.model import EventType, Session
 from edge_agent.driver import Driver, Hands
 from edge_agent.host.clock import Clock, ClockWatch
@@ -126,7 +126,7 @@ class House:
         self._cameras = await find_cameras(self._config, environment(self._environ))
         health = await self._stores.first_look()
         found = await self._stores.find_runs(self._machine_boot)
-        self._driver, session, answered = await self._wake_the_core(found)
+        self._driver, session, answers = await self._wake_the_core(found)
         self._screens = Screens(config, self._clock, self._driver.post)
         self._screens.ports |= found.tap_ports
         self._screens.start(tasks)
@@ -152,7 +152,7 @@ class House:
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
         tasks.create_task(self._stores.scan(), name="scan the archive")
         self._gateway = await self._open_doors(tasks)
-        for command, result in answered:
+        for command, result in answers:
             self._outlet.answer(command, result)
         self._open_page()
         self._tell_about()
@@ -177,10 +177,10 @@ class House:
             state = replace(state, session=found.session or state.session)
         jitter = random.random()  # noqa: S311 - spreads retries, no secret
         settings = Settings(config.camera_list(), config.mode_table(), config.live_profile(), jitter)
-        answered = tuple((command, interrupted(command, self._clock.now())) for command in recalled.interrupted)
-        known = recalled.results | {result.id: result for _, result in answered}
+        answers = left_to_answer(recalled, self._clock.now())
+        known = recalled.results | {result.id: result for _, result in answers}
         agent = Agent(settings, replace(state, session=None), known)
-        return Driver(agent, self._clock), state.session, answered
+        return Driver(agent, self._clock), state.session, answers
 
     async def _restore_picture(self) -> None:
         path = self._config.device.state_dir / CHOSEN_PICTURE
@@ -259,8 +259,7 @@ class House:
             self._config.device.id,
             self._boot_id,
             self._feeds,
-            self._stores.journal,
-            self._stores.state,
+            self._stores,
             self._clock,
             tasks,
             lambda: self._driver.status.value,
@@ -381,6 +380,7 @@ class House:
         if self._web is not None:
             await self._web.stop()
         self._screens.close()
+        await self._outlet.settle()
         if self._gateway is not None:
             await self._gateway.stop()
         if self._broker is not None and self._broker.embedded is not None:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from edge_agent.app.disk import Disk
+from edge_agent.app.answering import Answering
+from edge_agent.app.stores import Stores
 from edge_agent.core.commands import Command, Result, Verb
-from edge_agent.core.model import EventType, ResultStatus
+from edge_agent.core.model import EventType
 from edge_agent.core.status import AgentStatus
 from edge_agent.latest import Latest
 from edge_agent.mqtt.gateway import Gateway
 from edge_agent.ports import Clock
-from edge_agent.storage.errors import StorageError
-from edge_agent.storage.journal import CommandJournal
 from edge_agent.wire import event_document, result_document, status_document
 
 VERIFIED_EVERY_S = 30.0
 """`verified_until` moves every second; on its own it is not worth a retained message more often than this."""
 EARLY_EVENTS = 100
 """What happens before there is a gateway is told afterwards: the start itself, and what was recovered."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +48,7 @@ class Outlet:
         device: str,
         boot_id: str,
         feeds: Feeds,
-        journal: CommandJournal,
-        disk: Disk,
+        stores: Stores,
         clock: Clock,
         tasks: asyncio.TaskGroup,
         status: Callable[[], AgentStatus | None],
@@ -62,10 +57,8 @@ class Outlet:
         self._device = device
         self._boot_id = boot_id
         self._feeds = feeds
-        self._journal = journal
-        self._disk = disk
         self._clock = clock
-        self._tasks = tasks
+        self._answering = Answering(stores.journal, stores.state, tasks, self._send_answer)
         self._status = status
         self._published: AgentStatus | None = None
         self._published_mono_s = float("-inf")
@@ -75,17 +68,11 @@ class Outlet:
     # -- ports.Outlet -------------------------------------------------------------------------------------------------
 
     def answer(self, command: Command, result: Result) -> Result:
-        if not result.duplicate and result.status is not ResultStatus.REJECTED:
-            note = self._note_final(result) if result.final else self._note_accepted(command)
-            self._tasks.create_task(note, name=f"journal {result.id}")
         status = self._status()
         if result.verb == Verb.PING and result.final and status is not None:
             told = status_document(self._device, self._boot_id, result.at, status)
             result = replace(result, data={"status": told})
-        document = result_document(self._device, result)
-        self._feeds.result.put(document)
-        if self.gateway:
-            self.gateway.result(document, reply_to=command.reply_to, correlation=command.correlation)
+        self._answering.answer(command, result)
         return result
 
     def report(self, event_type: EventType, at: datetime, fields: dict[str, Any]) -> None:
@@ -150,19 +137,17 @@ class Outlet:
         if self.gateway:
             self.gateway.info(document)
 
-    # -- the journal --------------------------------------------------------------------------------------------------
+    # -- answers ------------------------------------------------------------------------------------------------------
 
-    async def _note_accepted(self, command: Command) -> None:
-        try:
-            await self._disk.run(self._journal.accepted, command)
-        except StorageError as error:
-            log.warning("command journal: %s", error)
+    async def settle(self) -> None:
+        """Wait until every answer so far is on its way."""
+        await self._answering.settle()
 
-    async def _note_final(self, result: Result) -> None:
-        try:
-            await self._disk.run(self._journal.final, result)
-        except StorageError as error:
-            log.warning("command journal: %s", error)
+    def _send_answer(self, command: Command, result: Result, taken: Callable[[], None] | None) -> None:
+        document = result_document(self._device, result)
+        self._feeds.result.put(document)
+        if self.gateway:
+            self.gateway.result(document, reply_to=command.reply_to, correlation=command.correlation, taken=taken)
 
 
 def _without_verified(status: AgentStatus) -> AgentStatus:

@@ -197,6 +197,7 @@ class Agent:
                 return self._conduct.job_done(event, now)
             case ev.StopRequested():
                 self.leaving = True
+                return self._conduct.leave(now)
             case ev.DeadlinePassed():
                 pass
             case _:

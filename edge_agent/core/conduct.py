@@ -33,16 +33,7 @@ from edge_agent.core.commands import (
 )
 from edge_agent.core.effects import Announce as AnnounceEffect
 from edge_agent.core.effects import DoJob, Effect, Report, RestartAgent, UpdateSession
-from edge_agent.core.model import (
-    MAX_DURATION_S,
-    CameraState,
-    Code,
-    EventType,
-    Mode,
-    Now,
-    Purpose,
-    Session,
-)
+from edge_agent.core.model import MAX_DURATION_S, CameraState, Code, EventType, Mode, Now, Purpose, Session
 from edge_agent.core.modes import find_mode, unknown
 
 if TYPE_CHECKING:
@@ -282,6 +273,16 @@ class Conduct:
             return []  # it took so long that it was answered with `timeout`
         self._goals.pop(event.command_id, None)
         return list(self._agent.ledger.settle(entry.command, event.code, event.message, now, event.data))
+
+    def leave(self, now: Now) -> list[Effect]:
+        """The agent is to end: answer what it will not see through. A `stop` it does."""
+        self._scheduled.clear()
+        effects: list[Effect] = []
+        for entry in self._agent.ledger.open:
+            if not isinstance(self._goals.get(entry.command.id), _Stopped):
+                told = "the agent is being stopped: look at the status when it is back"
+                effects += self._settle(entry.command, Code.INTERRUPTED, told, now)
+        return effects
 
     # -- settling -----------------------------------------------------------------------------------------------------
 

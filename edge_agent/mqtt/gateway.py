@@ -171,14 +171,23 @@ class Gateway:
         self._uplink.send_fact(Message(topic, encode(document), content_type=_JSON))
 
     def result(
-        self, document: Mapping[str, Any], *, reply_to: str | None = None, correlation: bytes | None = None
+        self,
+        document: Mapping[str, Any],
+        *,
+        reply_to: str | None = None,
+        correlation: bytes | None = None,
+        taken: Callable[[], None] | None = None,
     ) -> None:
-        """Publish an answer, also to the command's response topic. Answers to a group command come spread."""
+        """Publish an answer, also to the command's response topic. Answers to a group command come spread.
+
+        `taken` is called once the broker has it.
+        """
         topic = self._tree.build(DeviceTopic(self._settings.device, DeviceKind.RESULT))
-        message = Message(topic, encode(document), content_type=_JSON, correlation=correlation)
+        message = Message(topic, encode(document), content_type=_JSON, correlation=correlation, taken=taken)
         messages = [message]
         if reply_to is not None and reply_to != topic and self._may_answer_on(reply_to):
-            messages.append(replace(message, topic=reply_to))
+            # The one that somebody waits for goes first, so that the other one vouches for both.
+            messages.insert(0, replace(message, topic=reply_to, taken=None))
         delay_s = self._spread_s(str(document.get("id")))
         for one in messages:
             if delay_s is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +12,7 @@ class Message:
     """One message to publish.
 
     `expiry_s` (seconds the broker keeps it), `content_type`, `reply_to`, `correlation` and `properties` (user
-    properties) need MQTT 5; a 3.1.1 session leaves them out.
+    properties) need MQTT 5; a 3.1.1 session leaves them out. `taken` is called once the broker has it.
     """
 
     topic: str
@@ -23,6 +24,7 @@ class Message:
     correlation: bytes | None = None
     properties: tuple[tuple[str, str], ...] = ()
     reply_to: str | None = None
+    taken: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,8 +244,10 @@ class Uplink:
             return
         if refusal is not None:
             self._deny(self._denied, Trouble.ACL_PUBLISH, message.topic, refusal)
-        elif message.topic in self._denied:
-            self._allow(self._denied, Trouble.ACL_PUBLISH, message.topic)
+        else:
+            if message.topic in self._denied:
+                self._allow(self._denied, Trouble.ACL_PUBLISH, message.topic)
+            _confirm(message)
         self._pump_soon()
 
     def writable(self) -> None:
@@ -274,6 +276,8 @@ class Uplink:
                 self._allow(self._too_large, Trouble.TOO_LARGE, message.topic)
             if packet_id is not None:
                 self._outbox.sent(packet_id, message, fact=fact)
+            else:
+                _confirm(message)
         if session is not None and self._outbox.settled:
             if self._greeting:
                 self._greeting = False
@@ -296,6 +300,11 @@ class Uplink:
         lost, self._dropped_told = dropped - self._dropped_told, dropped
         message = f"{lost} events and results were lost: more came than are kept while the broker is away"
         self._tell(Trouble.FACTS_LOST, message if lost else None)
+
+
+def _confirm(message: Message) -> None:
+    if message.taken is not None:
+        message.taken()
 
 
 def _denial(trouble: Trouble, denied: dict[str, str]) -> str | None:

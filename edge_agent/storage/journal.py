@@ -1,7 +1,8 @@
 """The command journal: which commands were taken on and how they were answered, across a restart of the agent.
 
-One JSON object a line, only ever appended: `accepted` when a command is taken on, `final` when it is answered. From it
-the next agent answers what the last one left open, and knows an id that comes again. Everything here blocks.
+One JSON object a line, only ever appended: `accepted` when a command is taken on, `final` when it is answered, `told`
+when the broker has that answer. From it the next agent answers what the last one left open, tells again what nobody may
+have heard, and knows an id that comes again. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ class Recalled:
     """What the journal of the last agent says.
 
     `interrupted` are commands without a final answer, oldest first, with neither body nor monotonic time. `results` are
-    the newest final answers by command id, oldest first.
+    the newest final answers by command id, oldest first; `untold` those of them that the broker may not have got, with
+    a command that knows no more than where the answer goes.
     """
 
     interrupted: tuple[Command, ...]
     results: dict[str, Result]
+    untold: tuple[tuple[Command, Result], ...] = ()
 
 
 class CommandJournal:
@@ -53,6 +56,7 @@ class CommandJournal:
         self._torn = False
         self._open: OrderedDict[str, bytes] = OrderedDict()
         self._answered: OrderedDict[str, bytes] = OrderedDict()
+        self._told: set[str] = set()
         self._kept_bytes = 0
 
     def load(self) -> Recalled:
@@ -62,7 +66,8 @@ class CommandJournal:
         """
         self.close()
         interrupted: OrderedDict[str, Command] = OrderedDict()
-        results: OrderedDict[str, Result] = OrderedDict()
+        results: OrderedDict[str, tuple[Command, Result]] = OrderedDict()
+        told: set[str] = set()
         skipped = 0
         with storage_errors("read the command journal", self._path):
             content = self._content()
@@ -70,23 +75,31 @@ class CommandJournal:
             match _decoded(line):
                 case Command() as command:
                     interrupted[command.id] = command
-                case Result() as result:
-                    interrupted.pop(result.id, None)
-                    results[result.id] = result
-                    results.move_to_end(result.id)
+                case (Command() as command, Result() as result):
+                    interrupted.pop(command.id, None)
+                    told.discard(command.id)
+                    results[command.id] = command, result
+                    results.move_to_end(command.id)
+                case list() as ids:
+                    told.update(ids)
                 case None:
                     skipped += 1
         if skipped:
             log.warning("command journal has unreadable lines: path=%s lines=%d", self._path, skipped)
         self._open = OrderedDict((key, _accepted_line(command)) for key, command in interrupted.items())
-        self._answered = OrderedDict((key, _final_line(result)) for key, result in results.items())
+        self._answered = OrderedDict((key, _final_line(*answered)) for key, answered in results.items())
+        self._told = told & set(results)
         self._kept_bytes = sum(map(len, self._answered.values()))
         self._forget()
         try:
             self._compact()
         except StorageError as error:
             log.warning("command journal cannot be tidied: %s", error)
-        return Recalled(tuple(interrupted.values()), {key: results[key] for key in self._answered})
+        return Recalled(
+            interrupted=tuple(interrupted.values()),
+            results={key: results[key][1] for key in self._answered},
+            untold=tuple(results[key] for key in self._answered if key not in self._told),
+        )
 
     def accepted(self, command: Command) -> None:
         """Note that a command is being carried out. Blocking: synced on return. Raises `StorageError`."""
@@ -94,14 +107,27 @@ class CommandJournal:
         self._open[command.id] = line
         self._append(line)
 
-    def final(self, result: Result) -> None:
-        """Note a final answer. Blocking: synced on return. Raises `StorageError`."""
-        line = _final_line(result)
+    def final(self, command: Command, result: Result, *, synced: bool = True) -> None:
+        """Note a final answer. Blocking: synced on return, unless it need not outlive a power cut.
+
+        Raises `StorageError`.
+        """
+        line = _final_line(command, result)
         self._open.pop(result.id, None)
+        self._told.discard(result.id)
         self._kept_bytes += len(line) - len(self._answered.pop(result.id, b""))
         self._answered[result.id] = line
         self._forget()
-        self._append(line)
+        self._append(line, synced=synced)
+
+    def told(self, command_id: str) -> None:
+        """Note that the broker has the final answer. Not synced: one told twice is better than none.
+
+        Raises `StorageError`.
+        """
+        if command_id in self._answered and command_id not in self._told:
+            self._told.add(command_id)
+            self._append(_told_line([command_id]), synced=False)
 
     def close(self) -> None:
         """Close the file; the next append opens it again."""
@@ -109,7 +135,7 @@ class CommandJournal:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, *, synced: bool = True) -> None:
         with storage_errors("append to the command journal", self._path):
             if self._size + len(line) > MAX_FILE_BYTES:
                 self._compact()
@@ -122,7 +148,8 @@ class CommandJournal:
             write_all(self._descriptor, whole)
             self._size += len(whole)
             self._torn = False
-            os.fdatasync(self._descriptor)
+            if synced:
+                os.fdatasync(self._descriptor)
 
     def _opened(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -137,14 +164,16 @@ class CommandJournal:
         with storage_errors("write the command journal", self._path):
             self.close()
             make_folder(self._path.parent)
-            content = b"".join([*self._answered.values(), *self._open.values()])
+            told = [_told_line(sorted(self._told))] if self._told else []
+            content = b"".join([*self._answered.values(), *told, *self._open.values()])
             write_durably(self._path, content)
             self._size = len(content)
             self._torn = False
 
     def _forget(self) -> None:
         while len(self._answered) > REMEMBERED or (self._kept_bytes > MAX_KEPT_BYTES and len(self._answered) > 1):
-            _, line = self._answered.popitem(last=False)
+            command_id, line = self._answered.popitem(last=False)
+            self._told.discard(command_id)
             self._kept_bytes -= len(line)
 
     def _content(self) -> bytes:
@@ -162,7 +191,6 @@ class CommandJournal:
 
 
 def _accepted_line(command: Command) -> bytes:
-    correlation = None if command.correlation is None else base64.b64encode(command.correlation).decode("ascii")
     return _line(
         {
             "v": 1,
@@ -171,13 +199,12 @@ def _accepted_line(command: Command) -> bytes:
             "received_at": command.received.wall.isoformat(),
             "origin": command.origin.value,
             "by": command.by,
-            "reply_to": command.reply_to,
-            "correlation": correlation,
+            **_where(command),
         }
     )
 
 
-def _final_line(result: Result) -> bytes:
+def _final_line(command: Command, result: Result) -> bytes:
     return _line(
         {
             "v": 1,
@@ -190,27 +217,39 @@ def _final_line(result: Result) -> bytes:
             "took_ms": result.took_ms,
             "warnings": list(result.warnings),
             "data": result.data,
+            **_where(command),
         }
     )
+
+
+def _told_line(ids: list[str]) -> bytes:
+    return _line({"v": 1, "told": ids})
+
+
+def _where(command: Command) -> dict[str, Any]:
+    """Where a command's answers go, besides the result topic."""
+    correlation = None if command.correlation is None else base64.b64encode(command.correlation).decode("ascii")
+    return {"reply_to": command.reply_to, "correlation": correlation}
 
 
 def _line(document: dict[str, Any]) -> bytes:
     return json.dumps(document, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _decoded(line: bytes) -> Command | Result | None:
+def _decoded(line: bytes) -> Command | tuple[Command, Result] | list[str] | None:
     """What a line says, None for one that this agent did not write whole."""
     try:
         document = json.loads(line)
         if document["v"] != 1:
             return None
-        return _command(document) if "accepted" in document else _result(document)
+        if "told" in document:
+            return [_text(command_id) for command_id in document["told"]]
+        return _command(document) if "accepted" in document else _answered(document)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
 
 def _command(document: dict[str, Any]) -> Command:
-    correlation = _optional_text(document["correlation"])
     return Command(
         id=_text(document["accepted"]),
         verb=_text(document["verb"]),
@@ -219,8 +258,26 @@ def _command(document: dict[str, Any]) -> Command:
         origin=Origin(document["origin"]),
         by=_optional_text(document["by"]),
         reply_to=_optional_text(document["reply_to"]),
-        correlation=None if correlation is None else base64.b64decode(correlation, validate=True),
+        correlation=_correlation(document["correlation"]),
     )
+
+
+def _answered(document: dict[str, Any]) -> tuple[Command, Result]:
+    result = _result(document)
+    command = Command(
+        id=result.id,
+        verb=result.verb,
+        body=None,
+        received=Now(0.0, result.at),
+        reply_to=_optional_text(document.get("reply_to")),
+        correlation=_correlation(document.get("correlation")),
+    )
+    return command, result
+
+
+def _correlation(value: object) -> bytes | None:
+    text = _optional_text(value)
+    return None if text is None else base64.b64decode(text, validate=True)
 
 
 def _result(document: dict[str, Any]) -> Result:

@@ -345,6 +345,21 @@ def test_leaving_stops_recordings_and_remembers_them_for_the_next_start() -> Non
     assert isinstance(world.saved.session, Session)
 
 
+def test_leaving_answers_what_will_not_be_seen_through_and_sees_a_stop_through() -> None:
+    world = _recording()
+    world.command(Snapshot(), "picture", Verb.SNAPSHOT)
+    world.command(Stop(), "stop", Verb.STOP)
+    world.command(Start(), "again")
+    world.command(Start(), "later", at=world.now.wall + timedelta(minutes=1))
+    world.post(ev.StopRequested())
+    assert world.final("picture").code is Code.INTERRUPTED
+    assert world.final("later").code is Code.INTERRUPTED
+    assert world.final("again").code is Code.INTERRUPTED
+    world.wait(1)
+    assert world.final("stop").status is ResultStatus.SUCCEEDED
+    assert {len(world.finals(one)) for one in ("picture", "later", "stop", "again")} == {1}
+
+
 def test_selected_mode_and_duration_are_saved(world: World) -> None:
     world.command(SelectMode("cam1-640"), "m", Verb.MODE)
     world.command(SelectDuration(90.0), "d", Verb.DURATION)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.footage import assert_gapless, metadata, probe
-from tests.fakes.agent import RunningAgent, eventually, problems
+from tests.fakes.agent import Document, RunningAgent, eventually, problems
 
 pytestmark = pytest.mark.slow
 
@@ -144,12 +145,41 @@ def test_a_start_in_flight_at_the_end_is_answered_and_goes_on(agent: RunningAgen
     sent = agent.send("start", {"mode": "cam0-640"})
     eventually(agent.recorders, "a recorder")
     agent.stop()
+    assert sent.final()["code"] == "interrupted"
     assert agent.recorders() == {}
     agent.inject({})
     agent.start()
-    assert sent.final()["code"] == "interrupted"
     agent.wait_for_state("recording")
     agent.do("stop")
+    assert [one["status"] for one in sent.results()] == ["accepted", "failed"]
+
+
+def test_an_answer_that_no_broker_got_is_told_by_the_next_agent(agent: RunningAgent) -> None:
+    page = agent.heard("info")[-1].document["http"]["url"]
+    agent.broker.kill()
+    request = urllib.request.Request(f"{page}api/blackbox/mode", data=b'{"id": "unheard", "mode": "cam1-640"}')  # noqa: S310 - our own address
+    request.add_header("Content-Type", "application/json")
+    urllib.request.urlopen(request, timeout=20).close()  # noqa: S310 - our own address
+    eventually(lambda: b'"final":"unheard"' in (agent.state_dir / "commands.jsonl").read_bytes(), "its note")
+    agent.kill()
+    agent.broker.start()
+    agent.start()
+    answer = _answer(agent, "unheard")
+    assert (answer["status"], answer["duplicate"]) == ("succeeded", True)
+    eventually(lambda: b'"told":["unheard"]' in (agent.state_dir / "commands.jsonl").read_bytes(), "that it was told")
+    agent.kill()
+    agent.start()
+    agent.do("ping", {"id": "after"})
+    assert [heard for heard in agent.heard("result") if heard.document["id"] == "unheard"] == []
+
+
+def _answer(agent: RunningAgent, command_id: str) -> Document:
+    def look(_: object) -> Document | None:
+        documents = [heard.document for heard in agent.heard("result")]
+        return next((one for one in documents if one["id"] == command_id), None)
+
+    document: Document = agent.listener.wait(look)
+    return document
 
 
 def test_a_hail_of_commands_is_answered_one_by_one_and_loses_no_frame(agent: RunningAgent) -> None:

@@ -124,6 +124,18 @@ async def test_facts_of_a_dying_connection_are_sent_again(mosquitto: Mosquitto) 
         assert broker.topics() == ["state", "event", "state", "event"]
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_who_wants_to_know_hears_when_the_broker_has_a_message(mosquitto: Mosquitto, qos: int) -> None:
+    taken: list[str] = []
+    async with running(Caller(endpoint(mosquitto.port))) as caller:
+        caller.uplink.send_fact(Message("event", b"1", qos=qos, taken=lambda: taken.append("event")))
+        assert taken == []
+        await caller.until(lambda: caller.greetings)
+        caller.uplink.send_fact(Message("event", b"2"))
+        await caller.uplink.stop()
+    assert taken == ["event"]
+
+
 async def test_stopping_says_goodbye_after_everything_else(mosquitto: Mosquitto) -> None:
     with Listener(mosquitto.port, "#") as listener:
         async with running(Caller(endpoint(mosquitto.port))) as caller:
@@ -157,9 +169,10 @@ async def test_a_broker_that_hangs_keeps_nobody_from_stopping(mosquitto: Mosquit
 async def test_a_topic_that_the_rules_forbid_is_a_problem_until_it_is_allowed(make_mosquitto: MakeMosquitto) -> None:
     acl = "user van7\ntopic readwrite state\ntopic read cmd\n"
     mosquitto = make_mosquitto(users={"van7": "s"}, acl=acl)
+    taken: list[str] = []
     async with running(Caller(endpoint(mosquitto.port, username="van7", password="s"))) as caller:
         await caller.until(lambda: caller.greetings)
-        caller.uplink.send_fact(Message("event", b"1"))
+        caller.uplink.send_fact(Message("event", b"1", taken=lambda: taken.append("refused")))
         await caller.until(lambda: caller.problems)
         assert list(caller.problems) == ["acl_publish"]
         assert "event" in caller.problems["acl_publish"]
@@ -167,6 +180,7 @@ async def test_a_topic_that_the_rules_forbid_is_a_problem_until_it_is_allowed(ma
         mosquitto.reload()
         caller.uplink.send_fact(Message("event", b"2"))
         await caller.until(lambda: caller.problems == {})
+    assert taken == []
 
 
 async def test_a_message_over_the_broker_s_limit_is_a_problem_and_no_loss_of_the_rest() -> None:

@@ -50,6 +50,10 @@ def recalled(command: Command) -> Command:
     )
 
 
+def final(journal: CommandJournal, result: Result) -> None:
+    journal.final(command(result.id, verb=result.verb), result)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "commands.jsonl"
@@ -73,7 +77,7 @@ def test_a_command_without_its_final_answer_is_interrupted(path: Path) -> None:
     journal.accepted(first)
     journal.accepted(second)
     journal.accepted(command("c"))
-    journal.final(result("c"))
+    final(journal, result("c"))
     known = CommandJournal(path).load()
     assert known.interrupted == (recalled(first), recalled(second))
     assert known.results == {"c": result("c")}
@@ -90,7 +94,7 @@ def test_answers_are_recalled_as_they_were_given(path: Path) -> None:
         data={"files": ["a.jpg"], "bytes": 5, "nested": {"v": None}},
         at=AT.astimezone(UTC) + timedelta(microseconds=1),
     )
-    journal.final(failed)
+    final(journal, failed)
     assert CommandJournal(path).load().results == {"x": failed}
 
 
@@ -99,7 +103,7 @@ def test_an_interrupted_command_is_told_until_it_is_answered(path: Path) -> None
     for _ in range(2):
         journal = CommandJournal(path)
         assert [found.id for found in journal.load().interrupted] == ["a"]
-    journal.final(result("a", status=ResultStatus.FAILED, code=Code.INTERRUPTED))
+    final(journal, result("a", status=ResultStatus.FAILED, code=Code.INTERRUPTED))
     known = CommandJournal(path).load()
     assert known.interrupted == ()
     assert known.results["a"].code is Code.INTERRUPTED
@@ -109,7 +113,7 @@ def test_the_newest_thousand_answers_are_kept_in_order(path: Path, monkeypatch: 
     monkeypatch.setattr(os, "fdatasync", lambda _: None)  # 1100 of them would only measure this disk
     journal = opened(path)
     for n in range(REMEMBERED + 100):
-        journal.final(result(f"c{n}"))
+        final(journal, result(f"c{n}"))
     known = CommandJournal(path).load()
     assert list(known.results) == [f"c{n}" for n in range(100, REMEMBERED + 100)]
 
@@ -117,8 +121,8 @@ def test_the_newest_thousand_answers_are_kept_in_order(path: Path, monkeypatch: 
 def test_an_id_that_is_answered_again_is_kept_once_with_the_newest_answer(path: Path) -> None:
     journal = opened(path)
     for message in ("first", "second"):
-        journal.final(result("a", message=message))
-    journal.final(result("b"))
+        final(journal, result("a", message=message))
+    final(journal, result("b"))
     known = CommandJournal(path).load()
     assert [(key, found.message) for key, found in known.results.items()] == [("a", "second"), ("b", "stopped")]
 
@@ -129,7 +133,7 @@ def test_the_file_stays_bounded_and_forgets_only_the_oldest(path: Path, monkeypa
     journal.accepted(command("open"))
     large = {"files": ["x" * 100_000]}
     for n in range(100):
-        journal.final(result(f"c{n}", data=large))
+        final(journal, result(f"c{n}", data=large))
         assert path.stat().st_size <= MAX_FILE_BYTES
     known = CommandJournal(path).load()
     assert path.stat().st_size <= MAX_KEPT_BYTES + 1000
@@ -149,8 +153,44 @@ def test_every_record_is_on_the_disk_when_the_call_returns(path: Path, monkeypat
     monkeypatch.setattr(os, "fdatasync", sync)
     journal.accepted(command())
     assert synced == [path.stat().st_size]
-    journal.final(result())
+    final(journal, result())
     assert synced[1:] == [path.stat().st_size]
+    journal.final(command(), result(), synced=False)
+    journal.told("01JB7")
+    assert len(synced) == 2, "and none that need not be"
+
+
+def test_answers_that_the_broker_has_not_got_are_known_with_where_they_go(path: Path) -> None:
+    journal = opened(path)
+    asked = command("a", reply_to="reply/7", correlation=b"\x00\xff")
+    journal.accepted(asked)
+    for one in (asked, command("b"), command("c")):
+        journal.final(one, result(one.id))
+    journal.told("b")
+    for _ in range(2):  # also when it was written anew in between
+        ((where, answer), (_, other)) = CommandJournal(path).load().untold
+        assert (where.reply_to, where.correlation) == ("reply/7", b"\x00\xff")
+        assert (answer, other) == (result("a"), result("c"))
+
+
+def test_an_id_that_is_answered_anew_has_to_be_told_anew(path: Path) -> None:
+    journal = opened(path)
+    final(journal, result("a"))
+    journal.told("a")
+    final(journal, result("a", message="second"))
+    assert [answer.message for _, answer in CommandJournal(path).load().untold] == ["second"]
+
+
+def test_that_an_answer_was_told_is_forgotten_with_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fdatasync", lambda _: None)
+    journal = opened(path)
+    for n in range(REMEMBERED + 100):
+        final(journal, result(f"c{n}"))
+        journal.told(f"c{n}")
+    known = CommandJournal(path).load()
+    assert (len(known.results), known.untold) == (REMEMBERED, ())
+    told = [line for line in path.read_bytes().splitlines() if b'"told"' in line]
+    assert [len(json.loads(line)["told"]) for line in told] == [REMEMBERED]
 
 
 @in_one_folder
@@ -159,7 +199,7 @@ def test_a_cut_at_any_byte_loses_the_torn_line_only(path: Path, cut: int) -> Non
     path.unlink(missing_ok=True)
     journal = opened(path)
     journal.accepted(command("a"))
-    journal.final(result("a"))
+    final(journal, result("a"))
     journal.accepted(command("b"))
     journal.close()
     content = path.read_bytes()
@@ -188,7 +228,7 @@ json_values = st.recursive(
     max_leaves=4,
 )
 accepted_keys = ("v", "accepted", "verb", "received_at", "origin", "by", "reply_to", "correlation")
-final_keys = ("v", "final", "verb", "status", "code", "message", "at", "took_ms", "warnings", "data")
+final_keys = ("v", "final", "verb", "status", "code", "message", "at", "took_ms", "warnings", "data", "told")
 
 
 @in_one_folder
@@ -197,7 +237,8 @@ def test_a_line_with_a_wrong_value_is_passed_over(path: Path, key: str, value: o
     path.unlink(missing_ok=True)
     journal = opened(path)
     journal.accepted(command("a"))
-    journal.final(result("b"))
+    final(journal, result("b"))
+    journal.told("b")
     journal.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
@@ -229,7 +270,7 @@ def test_a_write_that_failed_half_way_does_not_swallow_the_next_line(
         disk.setattr(os, "write", full)
         with pytest.raises(StorageError, match="No space left"):
             journal.accepted(command("b"))
-    journal.final(result("a"))
+    final(journal, result("a"))
     known = CommandJournal(path).load()
     assert (known.interrupted, list(known.results)) == ((), ["a"])
 

@@ -160,19 +160,25 @@ class Jobs:
             "from": None if body.start is None and body.end is not None else format_instant(start),
             "to": format_instant(end),
             "count": len(outcome.segments),
+            "already": outcome.already,
             "locked": [segment.path for segment in outcome.segments[:NAMED]],
             "pending": outcome.pending,
         }
         told = f"locked {len(outcome.segments)} segments"
+        if outcome.already:
+            told += f", {outcome.already} were locked before"
         return Code.OK, told + (", and those of the window still to be stored" if outcome.pending else ""), data
 
     async def _unlock(
         self, label: str | None, start: datetime | None, end: datetime | None
     ) -> tuple[Code, str, dict[str, Any]]:
         stores = self._bench.stores
-        released = await stores.footage.run(stores.archive.unlock, label, start, end)
-        data = {"count": len(released), "unlocked": [segment.path for segment in released[:NAMED]]}
-        return Code.OK, f"unlocked {len(released)} segments", data
+        touched = await stores.footage.run(stores.archive.unlock, label, start, end)
+        released = [segment for segment in touched if not segment.locked]
+        held = len(touched) - len(released)
+        data = {"count": len(released), "unlocked": [segment.path for segment in released[:NAMED]], "held": held}
+        told = f"unlocked {len(released)} segments"
+        return Code.OK, told + (f"; {held} are locked under other labels, too, and stay" if held else ""), data
 
     # -- clips and the comparison -------------------------------------------------------------------------------------
 

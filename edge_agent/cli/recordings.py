@@ -77,7 +77,7 @@ def _list(config: Config, options: Namespace) -> int:
 
 
 def _cells(segment: Segment) -> tuple[str, ...]:
-    lock = "" if segment.lock_label is None else segment.lock_label or "locked"
+    lock = ", ".join(label or "locked" for label in segment.lock_labels)
     started = format_instant(segment.started_at)
     return (
         started,

@@ -180,7 +180,7 @@ class Segment:
     """A stored segment as the rest of the house sees it.
 
     `path` is relative to the archive's root. `sequence` and `index` (of the run, and within it) give the order.
-    `lock_label` is None for footage that retention may delete, else the label it was locked under (may be empty).
+    `lock_labels` are the labels it is locked under, oldest first (one may be empty); retention may delete it without.
     """
 
     path: str
@@ -195,12 +195,12 @@ class Segment:
     width: int
     height: int
     label: str | None
-    lock_label: str | None
+    lock_labels: tuple[str, ...]
 
     @property
     def locked(self) -> bool:
         """Whether retention has to leave this segment alone."""
-        return self.lock_label is not None
+        return bool(self.lock_labels)
 
 
 class DeviceState(StrEnum):

@@ -81,11 +81,11 @@ class Footage:
             and one.started_at + timedelta(seconds=one.duration_s) > start
         ]
 
-    def relabel(self, segments: Sequence[Segment], lock_label: str | None) -> None:
-        """Lock segments under a label, or (None) release them."""
+    def relabel(self, segments: Sequence[Segment], change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+        """Lock segments under other labels than before; under none, they are released."""
         paths = {segment.path for segment in segments}
         self._segments = deque(
-            replace(one, lock_label=lock_label) if one.path in paths else one for one in self._segments
+            replace(one, lock_labels=change(one.lock_labels)) if one.path in paths else one for one in self._segments
         )
 
 
@@ -199,7 +199,7 @@ class PretendedRuns:
             width=run.profile.width,
             height=run.profile.height,
             label=life.session.label if life.session else None,
-            lock_label=None,
+            lock_labels=(),
         )
         life.index += 1
         life.segment_began = None
@@ -269,8 +269,9 @@ class PretendedJobs:
             end = now + timedelta(seconds=body.after_s)
         else:
             start, end = body.start or datetime.min.replace(tzinfo=UTC), body.end or now
-        fresh = [segment for segment in self._footage.window(None, start, end) if not segment.locked]
-        self._footage.relabel(fresh, body.label or "")
+        found, label = self._footage.window(None, start, end), body.label or ""
+        fresh = [segment for segment in found if not segment.locked]
+        self._footage.relabel(found, lambda held: held if label in held else (*held, label))
         for segment in fresh:
             self._report(EventType.SEGMENT_LOCKED, {"camera": segment.camera, "path": segment.path})
         data = {
@@ -279,7 +280,7 @@ class PretendedJobs:
             "locked": [segment.path for segment in fresh],
             "pending": False,
         }
-        if not fresh:
+        if not found:
             return Code.NOT_FOUND, "no footage lies in this window (simulated)", {}
         return Code.OK, f"locked {len(fresh)} segments (simulated)", data
 
@@ -290,9 +291,9 @@ class PretendedJobs:
         held = [
             segment
             for segment in self._footage.window(None, start or earliest, end or latest)
-            if segment.locked and label in (None, segment.lock_label)
+            if segment.locked and (label is None or label in segment.lock_labels)
         ]
-        self._footage.relabel(held, None)
+        self._footage.relabel(held, lambda labels: tuple(one for one in labels if label not in (None, one)))
         return Code.OK, f"unlocked {len(held)} segments (simulated)", {"unlocked": [one.path for one in held]}
 
     def _clip(self, camera: str, start: datetime, end: datetime) -> tuple[Code, str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from edge_agent.storage.commit import Sealed, describe, place, seal
 from edge_agent.storage.durable import sync_folder
 from edge_agent.storage.errors import storage_errors
 from edge_agent.storage.index import Filter, Page, Usage
-from edge_agent.storage.locks import LockOutcome, LockWindow, LockWindows, write_lock
+from edge_agent.storage.locks import MAX_LABELS, LockOutcome, LockWindow, LockWindows, unfinished, write_lock
 from edge_agent.storage.scan import read_lock
 from edge_agent.storage.scratch import Scratch
 from edge_agent.storage.spool import SCRATCH_NAME, SpooledSegment, SpoolRun
@@ -67,8 +67,7 @@ class Archive:
             found = self._catalog.reconcile()
         for window in self._windows.windows:
             for segment in self.window(None, window.start, window.end):
-                if not segment.locked:
-                    self._lock_if_wanted(segment)
+                self._lock_as_wanted(segment, window)
         return found
 
     def commit(
@@ -90,7 +89,9 @@ class Archive:
                 sync_folder(run.directory)
                 return None
             path = place(self._root, spooled.path, lambda serial: _name(sealed, serial))
-        segment = self._lock_if_wanted(self._catalog.enter(str(path), sealed))
+        segment = self._catalog.enter(str(path), sealed)
+        for window in self._windows.covering(segment):
+            segment = self._lock_as_wanted(segment, window)
         with suppress(OSError):  # a window that is kept for longer does no harm
             self._windows.forget_before(segment.started_at)
         return segment
@@ -169,13 +170,14 @@ class Archive:
         if self.find(path) is None:
             return Deleted.NOT_FOUND
         name = PurePosixPath(path)
-        label = read_lock(self._root, lock_path(name))
-        if label is not None:
-            self._catalog.ask(lambda index: index.set_lock(path, label, UNKNOWN_INODE))
+        labels = read_lock(self._root, lock_path(name))
+        if labels:
+            self._catalog.ask(lambda index: index.set_lock(path, labels, UNKNOWN_INODE))
             return Deleted.LOCKED
         with storage_errors("delete", path):
             with opened_folder(self._root, name.parent) as folder:
-                unlink_if_there(thumbnail_path(name).name, folder)
+                for beside in (thumbnail_path(name).name, unfinished(lock_path(name).name)):
+                    unlink_if_there(beside, folder)
                 unlink_if_there(name.name, folder)
             for parent in list(name.parents)[:-1]:
                 with suppress(OSError):  # not empty
@@ -199,20 +201,21 @@ class Archive:
             return LockOutcome(Code.NOT_FOUND, locked_bytes=total)
         with storage_errors("write", self._state_dir):
             self._windows.add(window)
-        locked = tuple(self._write_lock(segment, window) for segment in fresh)
+        now = [self._locked_under(segment, window) for segment in found]
+        locked = tuple(after for before, after in zip(found, now, strict=True) if not before.locked)
         return LockOutcome(Code.OK, locked, len(found) - len(fresh), pending, total)
 
     def unlock(
         self, label: str | None = None, start: datetime | None = None, end: datetime | None = None
     ) -> tuple[Segment, ...]:
-        """Release what is locked under `label` (None: under any) within the window; those segments, oldest first.
+        """Take `label` (None: every label) off what is locked within the window; those segments, oldest first.
 
-        Footage to come under that label is no longer locked either.
+        Those that another label holds are still locked. Footage to come under that label is not locked any more.
         """
         with storage_errors("write", self._state_dir):
             self._windows.withdraw(label, start, end)
         held = self._catalog.ask(lambda index: index.window(Filter(start=start, end=end, locked=True)))
-        return tuple(self._remove_lock(one) for one in held if label is None or one.lock_label == label)
+        return tuple(self._unlocked(one, label) for one in held if label is None or label in one.lock_labels)
 
     def store_snapshot(self, camera: str, at: datetime, jpeg: bytes) -> str:
         """Store a picture, synced; its path."""
@@ -248,27 +251,38 @@ class Archive:
     def _locked_bytes(self) -> int:
         return self._catalog.ask(lambda index: index.locked_bytes())
 
-    def _lock_if_wanted(self, segment: Segment) -> Segment:
-        window = self._windows.covering(segment)
-        if window is None or segment.locked:
+    def _lock_as_wanted(self, segment: Segment, window: LockWindow) -> Segment:
+        """Lock a segment that lies in the window, unless that would exceed the window's quota."""
+        quota_bytes = None if segment.locked else window.quota_bytes
+        if quota_bytes is not None and self._locked_bytes() + segment.size_bytes > quota_bytes:
             return segment
-        if window.quota_bytes is not None and self._locked_bytes() + segment.size_bytes > window.quota_bytes:
+        return self._locked_under(segment, window)
+
+    def _locked_under(self, segment: Segment, window: LockWindow) -> Segment:
+        if window.label in segment.lock_labels:
             return segment
-        return self._write_lock(segment, window)
+        held = self._held(segment)
+        labels = held if window.label in held else (*held, window.label)[-MAX_LABELS:]
+        return self._write_lock(segment, labels, window.locked_at)
 
-    def _write_lock(self, segment: Segment, window: LockWindow) -> Segment:
-        name = lock_path(PurePosixPath(segment.path))
-        with storage_errors("lock", segment.path), opened_folder(self._root, name.parent) as folder:
-            inode = write_lock(folder, name.name, window.label, window.locked_at)
-        self._catalog.ask(lambda index: index.set_lock(segment.path, window.label, inode))
-        return replace(segment, lock_label=window.label)
+    def _unlocked(self, segment: Segment, label: str | None) -> Segment:
+        left = () if label is None else tuple(one for one in self._held(segment) if one != label)
+        return self._write_lock(segment, left, segment.started_at)
 
-    def _remove_lock(self, segment: Segment) -> Segment:
+    def _held(self, segment: Segment) -> tuple[str, ...]:
+        """The labels as the disk has them: somebody may have put a lock there by hand."""
+        return read_lock(self._root, lock_path(PurePosixPath(segment.path)))
+
+    def _write_lock(self, segment: Segment, labels: tuple[str, ...], at: datetime) -> Segment:
+        """Make the `.lock` file say these labels; there is none without a label."""
         name = lock_path(PurePosixPath(segment.path))
-        with storage_errors("unlock", segment.path), opened_folder(self._root, name.parent) as folder:
-            unlink_if_there(name.name, folder)
-        self._catalog.ask(lambda index: index.set_lock(segment.path, None, 0))
-        return replace(segment, lock_label=None)
+        action = "lock" if labels else "unlock"
+        with storage_errors(action, segment.path), opened_folder(self._root, name.parent) as folder:
+            inode = write_lock(folder, name.name, labels, at) if labels else 0
+            if not labels:
+                unlink_if_there(name.name, folder)
+        self._catalog.ask(lambda index: index.set_lock(segment.path, labels, inode))
+        return replace(segment, lock_labels=labels)
 
 
 def _name(sealed: Sealed, serial: int) -> PurePosixPath:

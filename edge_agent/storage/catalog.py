@@ -84,11 +84,11 @@ class Catalog:
 
     def enter(self, path: str, sealed: Sealed) -> Segment:
         """Note a segment that was stored under `path`, as locked as an earlier try left it."""
-        label = read_lock(self._root, lock_path(PurePosixPath(path)))
+        labels = read_lock(self._root, lock_path(PurePosixPath(path)))
 
         def put(index: Index) -> Segment:
             index.put(path, sealed.metadata, sealed.size_bytes, sealed.mtime_ns)
-            index.set_lock(path, label, 0 if label is None else UNKNOWN_INODE)
+            index.set_lock(path, labels, UNKNOWN_INODE if labels else 0)
             segment = index.find(path)
             assert segment is not None  # noqa: S101 (was put just now)
             return segment
@@ -120,8 +120,8 @@ class Catalog:
         difference = index.compare(scan.segments(), scan.each_lock())
         strangers = self._apply(difference)
         for path, inode in index.locks_to_read():
-            label = read_lock(self._root, lock_path(PurePosixPath(path))) if inode else None
-            index.set_lock(path, label, _inode(label, inode))
+            labels = read_lock(self._root, lock_path(PurePosixPath(path))) if inode else ()
+            index.set_lock(path, labels, _inode(labels, inode))
         return Reconciled(
             segments=index.count(),
             entered=len(difference.changed) - len(strangers),
@@ -164,8 +164,8 @@ class Catalog:
                 self._path.with_name(self._path.name + suffix).unlink()
 
 
-def _inode(label: str | None, inode: int) -> int:
+def _inode(labels: tuple[str, ...], inode: int) -> int:
     """What to remember a lock by; one without a label may be one that could not be read."""
-    if label is None:
+    if not labels:
         return 0
-    return inode if label else UNKNOWN_INODE
+    return UNKNOWN_INODE if labels == ("",) else inode

@@ -19,28 +19,29 @@ from edge_agent.core.model import Segment
 from edge_agent.core.retention import Candidate
 from edge_agent.storage.metadata import Metadata
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, mode TEXT NOT NULL, run_id TEXT NOT NULL,
     sequence INTEGER NOT NULL, number INTEGER NOT NULL, started_us INTEGER NOT NULL, duration_s REAL NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, label TEXT, boot_id TEXT NOT NULL, boot_sequence INTEGER NOT NULL,
     mono_us INTEGER NOT NULL, dated INTEGER NOT NULL, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    lock_label TEXT, lock_inode INTEGER NOT NULL DEFAULT 0);
+    lock_labels TEXT, lock_inode INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX in_order ON segments (boot_sequence, mono_us, id);
 CREATE INDEX by_camera ON segments (camera, boot_sequence, mono_us, id);
 CREATE INDEX by_run ON segments (run_id, number);
 CREATE INDEX by_boot ON segments (boot_id, boot_sequence);
-CREATE INDEX locked ON segments (boot_sequence, mono_us, id) WHERE lock_label IS NOT NULL;
+CREATE INDEX locked ON segments (boot_sequence, mono_us, id) WHERE lock_labels IS NOT NULL;
 CREATE TEMP TABLE seen (path TEXT PRIMARY KEY, size_bytes INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE seen_lock (path TEXT PRIMARY KEY, inode INTEGER) WITHOUT ROWID;
 """
 _SEGMENT = (
-    "path, camera, mode, run_id, sequence, number, started_us, duration_s, size_bytes, width, height, label, lock_label"
+    "path, camera, mode, run_id, sequence, number, started_us, duration_s, size_bytes, width, height, label,"
+    " lock_labels"
 )
 _CANDIDATE = (
     "path, boot_sequence, mono_us, id, size_bytes, started_us + CAST(duration_s * 1e6 AS INTEGER),"
-    " lock_label IS NOT NULL, dated"
+    " lock_labels IS NOT NULL, dated"
 )
 _NEWEST_FIRST = "boot_sequence DESC, mono_us DESC, id DESC"
 _OLDEST_FIRST = "boot_sequence, mono_us, id"
@@ -142,10 +143,11 @@ class Index:
     def remove(self, path: str) -> None:
         self._database.execute("DELETE FROM segments WHERE path = ?", (path,))
 
-    def set_lock(self, path: str, label: str | None, inode: int) -> None:
-        """Note that a segment is locked under `label`, or not (None, with inode 0)."""
+    def set_lock(self, path: str, labels: tuple[str, ...], inode: int) -> None:
+        """Note that a segment is locked under `labels`, or not (none, with inode 0)."""
         self._database.execute(
-            "UPDATE segments SET lock_label = ?, lock_inode = ? WHERE path = ?", (label, inode, path)
+            "UPDATE segments SET lock_labels = ?, lock_inode = ? WHERE path = ?",
+            ("\n".join(labels) if labels else None, inode, path),
         )
 
     def find(self, path: str) -> Segment | None:
@@ -207,7 +209,7 @@ class Index:
 
     def locked_bytes(self) -> int:
         row = self._database.execute(
-            "SELECT coalesce(sum(size_bytes), 0) FROM segments WHERE lock_label IS NOT NULL"
+            "SELECT coalesce(sum(size_bytes), 0) FROM segments WHERE lock_labels IS NOT NULL"
         ).fetchone()
         return int(row[0])
 
@@ -272,9 +274,11 @@ def _conditions(wanted: Filter) -> tuple[list[str], list[object]]:
     if wanted.end is not None:
         conditions.append(("started_us < ?", (_microseconds(wanted.end),)))
     if wanted.locked is not None:
-        conditions.append((f"lock_label IS {'NOT ' if wanted.locked else ''}NULL", ()))
+        conditions.append((f"lock_labels IS {'NOT ' if wanted.locked else ''}NULL", ()))
     if wanted.label is not None:
-        conditions.append(("(label = ? OR lock_label = ?)", (wanted.label, wanted.label)))
+        # One of the lock's labels, which stand in lines of their own.
+        among = "instr(char(10) || lock_labels || char(10), char(10) || ? || char(10)) > 0"
+        conditions.append((f"(label = ? OR {among})", (wanted.label, wanted.label)))
     return [text for text, _ in conditions], [value for _, values in conditions for value in values]
 
 
@@ -291,6 +295,7 @@ def _read_cursor(cursor: str) -> list[int]:
 def _segment(row: tuple[Any, ...]) -> Segment:
     fields = list(row[:13])
     fields[6] = _instant(fields[6])
+    fields[12] = () if fields[12] is None else tuple(fields[12].split("\n"))
     return Segment(*fields)
 
 

@@ -1,7 +1,8 @@
 """Protection from retention: a `.lock` file beside each locked segment, and windows for footage not stored yet.
 
-Whoever looks at the disk sees the `.lock` files; making or deleting one by hand works too. The windows are written down
-before any `.lock`, so that a lock command is either done or will be completed at the next start.
+Whoever looks at the disk sees the `.lock` files; making or deleting one by hand works too. A segment may be locked
+under several labels, and is free when the last of them is taken away. The windows are written down before any `.lock`,
+so that a lock command is either done or will be completed at the next start.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ WINDOW_REST = timedelta(hours=6)
 
 Longer than any segment, and than a camera's footage may wait in the spool while the other camera's is stored.
 """
-_MAX_LOCK_BYTES = 4096
+MAX_LABELS = MAX_WINDOWS
+"""Labels that a segment is locked under at a time; of more, the newest count."""
+MAX_LOCK_BYTES = 32 * 1024
+"""More than a `.lock` file ever has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,9 @@ class LockOutcome:
     """What a lock command did.
 
     `code` is `ok`, `lock_quota` (nothing was locked) or `not_found` (no footage there, and none to come). `segments`
-    are newly locked, oldest first; `already` counts those that were locked before. `pending` says that footage still
-    being recorded will be locked when it is stored. `locked_bytes` is what all locks hold, or would hold.
+    are newly locked, oldest first; `already` counts those that were locked before, maybe under other labels. `pending`
+    says that footage still being recorded will be locked when it is stored. `locked_bytes` is what all locks hold, or
+    would hold.
     """
 
     code: Code
@@ -88,10 +93,10 @@ class LockWindows:
         if len(kept) != len(self.windows):
             self._replace(kept)
 
-    def covering(self, segment: Segment) -> LockWindow | None:
-        """The window of the first lock command that asked for this footage."""
+    def covering(self, segment: Segment) -> list[LockWindow]:
+        """The windows of the lock commands that asked for this footage, in their order."""
         end = segment.started_at + timedelta(seconds=segment.duration_s)
-        return next((window for window in self.windows if window.covers(segment.started_at, end)), None)
+        return [window for window in self.windows if window.covers(segment.started_at, end)]
 
     def _replace(self, windows: list[LockWindow]) -> None:
         document = {"v": 1, "windows": [_window_out(window) for window in windows]}
@@ -100,31 +105,39 @@ class LockWindows:
         self.windows = windows
 
 
-def write_lock(folder: int, name: str, label: str, at: datetime) -> int:
-    """Put a `.lock` file beside a segment and return its inode; one that is there stays. Raises `OSError`.
+def write_lock(folder: int, name: str, labels: tuple[str, ...], at: datetime) -> int:
+    """Put a `.lock` file with these labels beside a segment, in place of an older one; its inode. Raises `OSError`.
 
-    Not synced: the window that was written down before outlives a power cut until long after this file did.
+    At any instant the file is there, if it was before. Not synced: the window that was written down before outlives a
+    power cut until long after this file did.
     """
+    temporary = unfinished(name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o644, dir_fd=folder)
     try:
-        descriptor = os.open(
-            name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder
-        )
-    except FileExistsError:
-        return os.lstat(name, dir_fd=folder).st_ino
-    try:
-        write_all(descriptor, json.dumps({"v": 1, "label": label, "locked_at": _text(at)}).encode() + b"\n")
+        document = {"v": 1, "label": labels[0], "labels": labels, "locked_at": _text(at)}
+        write_all(descriptor, json.dumps(document).encode() + b"\n")
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         return os.fstat(descriptor).st_ino
     finally:
         os.close(descriptor)
 
 
-def lock_label(content: bytes) -> str:
-    """The label in a `.lock` file; empty for one made by hand or torn."""
+def unfinished(name: str) -> str:
+    """What a `.lock` file is called while it is written."""
+    return f"{name}.tmp"
+
+
+def lock_labels(content: bytes) -> tuple[str, ...]:
+    """The labels in a `.lock` file, never none; an empty one for a file made by hand or torn."""
     try:
-        label = json.loads(content[:_MAX_LOCK_BYTES])["label"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return label if isinstance(label, str) else ""
+        document = json.loads(content[:MAX_LOCK_BYTES])
+        found = document.get("labels", [document.get("label")])
+    except (ValueError, AttributeError, RecursionError):
+        return ("",)
+    if not isinstance(found, list):
+        return ("",)
+    return tuple(" ".join(label.splitlines()) for label in found if isinstance(label, str)) or ("",)
 
 
 def _without(window: LockWindow, start: datetime | None, end: datetime | None) -> list[LockWindow]:

@@ -12,11 +12,10 @@ from pathlib import Path, PurePosixPath
 from edge_agent.core.model import Profile
 from edge_agent.core.segments import parse_segment_path, segment_path
 from edge_agent.storage.commit import Sealed
-from edge_agent.storage.locks import lock_label
+from edge_agent.storage.locks import MAX_LOCK_BYTES, lock_labels
 from edge_agent.storage.metadata import read_box
 from edge_agent.storage.tree import opened, opened_folder, reader_of
 
-_MAX_LOCK_BYTES = 4096
 _SIZE = re.compile(r"\d+x\d+", re.ASCII)
 
 
@@ -106,12 +105,12 @@ def _read_segment(folder: int, path: PurePosixPath) -> Sealed | None:
     return Sealed(metadata, facts.st_size, facts.st_mtime_ns)
 
 
-def read_lock(root: Path, path: PurePosixPath) -> str | None:
-    """The label in a `.lock` file; None when there is no such file, empty when it holds no label or cannot be read."""
+def read_lock(root: Path, path: PurePosixPath) -> tuple[str, ...]:
+    """The labels in a `.lock` file; none when there is no such file, an empty one when it has none or can't be read."""
     try:
         with opened_folder(root, path.parent) as folder, opened(path.name, folder) as descriptor:
-            return lock_label(os.read(descriptor, _MAX_LOCK_BYTES))
+            return lock_labels(os.read(descriptor, MAX_LOCK_BYTES))
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return ()
     except OSError:
-        return ""
+        return ("",)

@@ -101,7 +101,8 @@ def recording_document(segment: Segment) -> dict[str, Any]:
         "height": segment.height,
         "label": segment.label,
         "locked": segment.locked,
-        "lock_label": segment.lock_label,
+        "lock_label": segment.lock_labels[0] if segment.locked else None,
+        "lock_labels": list(segment.lock_labels),
     }
 
 

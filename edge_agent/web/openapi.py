@@ -63,7 +63,8 @@ def _own_schemas() -> dict[str, Any]:
         "height": {"type": "integer"},
         "label": {"type": ["string", "null"]},
         "locked": {"type": "boolean"},
-        "lock_label": {"type": ["string", "null"]},
+        "lock_label": {"type": ["string", "null"], "description": "The first of lock_labels"},
+        "lock_labels": {"type": "array", "items": {"type": "string"}},
     }
     problem = {
         "v": {"const": 1},

@@ -171,7 +171,7 @@ def test_news_of_the_current_run_shows_in_the_status_and_stale_news_does_not() -
 
 
 def test_stored_segments_clock_steps_and_problems_are_told(world: World) -> None:
-    segment = Segment("a.mp4", "cam0", "cam0-640", "r", 1, 0, EPOCH, 60.0, 5, 640, 480, None, lock_label="crash")
+    segment = Segment("a.mp4", "cam0", "cam0-640", "r", 1, 0, EPOCH, 60.0, 5, 640, 480, None, lock_labels=("crash",))
     world.post(ev.SegmentStored(segment))
     world.post(ev.ClockStepped(-3600.0))
     world.post(ev.ProblemChanged("broker_lost", "no broker"))

@@ -110,7 +110,7 @@ def main(root: Path, state: Path, faults: Path) -> None:
             print(f"{fault}: {name}: {ask(question)}", flush=True)
         put(faults, {})
     archive.reconcile()
-    kept = sum(one.lock_label == "kept" for one in archive.window(None, None, None))
+    kept = sum("kept" in one.lock_labels for one in archive.window(None, None, None))
     print(f"in the end: {archive.usage().count} segments, {kept} locked ones kept", flush=True)
 
 

@@ -64,7 +64,7 @@ def segment(number: int, **changes: Any) -> Segment:
         width=640,
         height=480,
         label=None,
-        lock_label=None,
+        lock_labels=(),
     )
     return replace(known, **changes)
 

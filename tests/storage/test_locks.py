@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_agent.core.model import Code
 from edge_agent.storage.archive import Archive, Deleted
 from edge_agent.storage.index import Filter
-from edge_agent.storage.locks import MAX_WINDOWS, WINDOW_REST, LockWindow, LockWindows, lock_label
+from edge_agent.storage.locks import MAX_WINDOWS, WINDOW_REST, LockWindow, LockWindows, lock_labels
 from edge_agent.storage.spool import Spool
 from tests.storage.footage import AT, now, run_record, spool_segment, store
 
@@ -41,7 +41,7 @@ def test_a_lock_protects_the_footage_that_its_window_overlaps(archive: Archive, 
     outcome = archive.lock(window(3, 7))
     assert (outcome.code, outcome.already, outcome.pending) == (Code.OK, 0, False)
     assert [segment.path for segment in outcome.segments] == stored[1:4]
-    assert all(segment.lock_label == "crash" for segment in outcome.segments)
+    assert all(segment.lock_labels == ("crash",) for segment in outcome.segments)
     assert locked(archive) == stored[1:4]
     assert [archive.delete(path) for path in stored[:2]] == [Deleted.DELETED, Deleted.LOCKED]
     usage = archive.usage()
@@ -73,7 +73,7 @@ def test_locks_made_and_removed_by_hand_count_from_the_next_scan_on(archive: Arc
     archive.reconcile()
     found = archive.find(stored[1])
     assert found is not None
-    assert found.lock_label == ""
+    assert found.lock_labels == ("",)
     by_hand.unlink()
     archive.reconcile()
     assert locked(archive) == []
@@ -96,7 +96,7 @@ def test_a_lock_of_the_last_minutes_covers_the_open_segment_once_it_is_stored(ar
     outcome = archive.lock(window(-295, 5, now_s=5), recording_since=at(2))
     assert (len(outcome.segments), outcome.pending) == (1, True)
     stored = [archive.commit(run, spool_segment(run, index)) for index in range(1, 4)]
-    assert [segment.lock_label for segment in stored if segment] == ["crash", "crash", None]
+    assert [segment.lock_labels for segment in stored if segment] == [("crash",), ("crash",), ()]
 
 
 def test_a_lock_that_waits_for_footage_survives_a_restart(archive: Archive, root: Path, state: Path) -> None:
@@ -154,14 +154,66 @@ def test_footage_to_come_is_locked_only_within_the_quota(archive: Archive, root:
 def test_footage_is_released_by_label_and_window(archive: Archive, root: Path) -> None:
     stored = store(root, archive, run_record(), 6)
     archive.lock(window(0, 3.5, "a"))
-    archive.lock(window(0, 11.5, "b"))
+    archive.lock(window(4.5, 11.5, "b"))
     assert [segment.path for segment in archive.unlock("a")] == stored[:2]
     assert locked(archive) == stored[2:]
     assert [segment.path for segment in archive.unlock(start=at(6.5), end=at(7))] == [stored[3]]
     assert archive.unlock("never used") == ()
-    assert [segment.lock_label for segment in archive.unlock()] == [None] * 3
+    assert [segment.lock_labels for segment in archive.unlock()] == [()] * 3
     assert locked(archive) == []
-    assert list((root / "640x480/cam0").glob("*.lock")) == []
+    assert list((root / "640x480/cam0").glob("*.lock*")) == []
+
+
+def test_footage_is_free_when_the_last_of_its_labels_goes(
+    archive: Archive, root: Path, state: Path, tmp_path: Path
+) -> None:
+    stored = store(root, archive, run_record(), 5)
+    archive.lock(window(0, 5.5, "crash"))
+    police = archive.lock(window(3.9, 10, "police"))
+    assert (len(police.segments), police.already) == (2, 2)
+    assert [len(archive.page(Filter(label=label)).segments) for label in ("crash", "police")] == [3, 4]
+    archive.close()
+    (state / "lock-windows.json").unlink()  # the windows are forgotten after a while, and the labels stay
+    for directory in (state, tmp_path / "another state"):
+        other = Archive(root, directory)
+        other.reconcile()
+        held = {segment.path: segment.lock_labels for segment in other.window(None, None, None)}
+        assert list(held.values()) == [("crash",), *[("crash", "police")] * 2, *[("police",)] * 2]
+        other.close()
+    archive = Archive(root, state)
+    assert [segment.lock_labels for segment in archive.unlock("crash")] == [(), ("police",), ("police",)]
+    assert locked(archive) == stored[1:]
+    assert [segment.lock_labels for segment in archive.unlock("police")] == [()] * 4
+    assert list((root / "640x480/cam0").glob("*.lock*")) == []
+    archive.close()
+
+
+def test_footage_to_come_is_locked_under_every_label_that_asked_for_it(archive: Archive, root: Path) -> None:
+    for label in ("crash", "police", "crash"):
+        archive.lock(window(0, None, label, now_s=0))
+    stored = store(root, archive, run_record(), 2)
+    assert [segment.lock_labels for segment in archive.window(None, None, None)] == [("crash", "police")] * 2
+    archive.unlock("crash")
+    assert locked(archive) == stored
+
+
+def test_a_lock_by_hand_is_not_taken_away_with_a_label(archive: Archive, root: Path) -> None:
+    (path,) = store(root, archive, run_record(), 1)
+    (root / path).with_suffix(".lock").touch()
+    archive.lock(window(0, 1, "crash"))
+    archive.unlock("crash")
+    assert locked(archive) == [path]
+    archive.unlock("")
+    assert locked(archive) == []
+
+
+def test_locking_footage_again_takes_no_more_of_the_quota(archive: Archive, root: Path) -> None:
+    (path,) = store(root, archive, run_record(), 1)
+    size = (root / path).stat().st_size
+    for label in ("a", "b"):
+        assert archive.lock(window(0, 1, label, quota_bytes=size)).code is Code.OK
+    archive.reconcile()
+    assert archive.usage().locked_bytes == size
 
 
 def test_a_lock_cut_short_by_a_crash_is_completed_at_the_next_start(archive: Archive, root: Path, state: Path) -> None:
@@ -214,9 +266,18 @@ def test_withdrawing_a_span_leaves_exactly_the_rest(
         assert any(left.covers(start, end) for left in windows.windows) == expected
 
 
-@given(st.binary())
+@given(
+    st.binary()
+    | st.recursive(st.none() | st.text(), st.lists).map(lambda found: json.dumps({"labels": found}).encode())
+)
 def test_any_lock_file_has_a_label(content: bytes) -> None:
-    assert isinstance(lock_label(content), str)
+    labels = lock_labels(content)
+    assert labels
+    assert all(isinstance(label, str) and "\n" not in label for label in labels)
+
+
+def test_a_lock_file_of_an_older_agent_keeps_its_label() -> None:
+    assert lock_labels(b'{"v":1,"label":"crash","locked_at":"2026-11-23T09:15:00Z"}') == ("crash",)
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ async def test_recordings_come_newest_first_page_by_page(tmp_path: Path) -> None
 
 async def test_a_recording_tells_what_is_known_and_where_it_is(tmp_path: Path) -> None:
     async with serving(tmp_path) as site:
-        site.recordings.segments.append(segment(15, label="trip 1", lock_label="bump"))
+        site.recordings.segments.append(segment(15, label="trip 1", lock_labels=("bump", "police")))
         _, told = await page(site)
         assert told["recordings"] == [
             {
@@ -239,6 +239,7 @@ async def test_a_recording_tells_what_is_known_and_where_it_is(tmp_path: Path) -
                 "label": "trip 1",
                 "locked": True,
                 "lock_label": "bump",
+                "lock_labels": ["bump", "police"],
             }
         ]
 
@@ -291,7 +292,7 @@ async def test_a_cursor_of_no_page_is_refused_by_the_archives_own_words(tmp_path
 async def test_deleting_takes_a_segment_once_and_never_a_locked_one(tmp_path: Path) -> None:
     async with serving(tmp_path) as site:
         stored = site.recordings.store(15, CONTENT)
-        locked = segment(16, lock_label="")
+        locked = segment(16, lock_labels=("",))
         site.recordings.segments.append(locked)
         assert (await site.fetch(f"/api/recordings/{stored.path}", "DELETE")).code == 204
         assert (await site.fetch(f"/api/recordings/{stored.path}", "DELETE")).code == 404

@@ -25,7 +25,7 @@ function segmentOf(one) {
     height: one.height,
     label: one.label,
     locked: one.locked,
-    lockLabel: one.lock_label,
+    lockLabel: one.lock_labels.filter(Boolean).join(", "),
   };
 }
 

@@ -74,7 +74,7 @@ make_user() {
 # need_packages: what runs the agent. A Raspberry Pi OS also gets its camera program.
 need_packages() {
     for_real || return 0
-    require python3=python3 mosquitto=mosquitto setpriv=util-linux
+    require python3=python3 mosquitto=mosquitto mosquitto_pub=mosquitto-clients setpriv=util-linux
     if [ -e /etc/rpi-issue ] && ! command -v rpicam-vid >/dev/null; then
         install_packages rpicam-apps
     fi
@@ -188,7 +188,7 @@ fi
 HOME=$var
 export HOME
 # A folder of root's, where the user may not look for a configuration file.
-setpriv --reuid $user --regid $user --init-groups test -x . || cd $var
+setpriv --reuid $user --regid $user --init-groups test -x "\$PWD" || cd $var
 exec setpriv --reuid $user --regid $user --init-groups $opt/venv/bin/edge-agent "\$@"
 END
     chmod 755 "$DESTDIR$command.new"

@@ -1,4 +1,5 @@
 # Sourced by deploy/run.sh and tests/run.sh: installs missing Debian packages and keeps the virtual environment.
+# shellcheck shell=sh disable=SC2154  # root
 # POSIX sh. Expects $root, the folder of the sources. Says on stderr what it does; silent when nothing is missing.
 
 # A user's PATH leaves out the folders that daemons such as mosquitto live in.
@@ -29,7 +30,8 @@ install_packages() {
     # shellcheck disable=SC2086  # as_root is empty or two words
     {
         $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+            -o Dpkg::Use-Pty=0 "$@"
     } </dev/null >&2 || die "apt-get could not install $*; its messages are above"
     case " $* " in
     *' mosquitto '*)
@@ -47,6 +49,10 @@ require() {
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
     done
+    # Named with the rest, so that nobody who has to ask for packages has to ask twice.
+    if [ ! -e "$root/.venv" ] && command -v python3 >/dev/null && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        missing="$missing python3-venv"
+    fi
     # shellcheck disable=SC2086  # a list of package names
     [ -z "$missing" ] || install_packages $missing
 }

@@ -6,6 +6,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 # shellcheck source=deploy/provision.sh
 . "$root/deploy/provision.sh"
 
-require mosquitto=mosquitto
+if ! command -v mosquitto >/dev/null; then
+    # The clients are for the commands that README and the agent name; the agent itself needs only the broker.
+    require mosquitto=mosquitto mosquitto_pub=mosquitto-clients
+fi
 prepare_venv requirements.lock
 exec "$root/.venv/bin/python" -m edge_agent run "$@"

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes.mosquitto import Certificates, MakeMosquitto, Mosquitto
+
+# No deadlines: how fast an example runs says more about the machine. Continuous integration sees the same examples each
+# time, by hypothesis's own profile for it, which these two inherit; the long profile looks for new ones.
+settings.register_profile("short", max_examples=100, deadline=None)
+settings.register_profile("long", max_examples=2000, deadline=None, derandomize=False, print_blob=True)
+settings.load_profile("long" if os.environ.get("EDGE_AGENT_TEST_PROFILE") == "long" else "short")
 
 
 @pytest.fixture(scope="session")

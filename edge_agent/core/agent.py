@@ -149,8 +149,11 @@ class Agent:
         return self._fits(camera) and self.recorders[camera].state is CameraState.RUNNING
 
     def _fits(self, camera: str) -> bool:
-        run, want = self.recorders[camera].run, self._want(camera)
-        return run is not None and want is not None and (run.mode, run.profile) == (want.mode, want.profile)
+        """Whether `camera` has the run that the session wants; one that is merely watched has not."""
+        session, run, want = self.session, self.recorders[camera].run, self._want(camera)
+        if session is None or run is None or want is None:
+            return False
+        return run.mode == want.mode == session.mode and run.profile == want.profile
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -219,7 +222,7 @@ class Agent:
             self._told_started = session.id if session.started else None
         effects: list[Effect] = [Report(EventType.AGENT_STARTED, {"adopted": len(event.adopted)})]
         if self.session is None and event.autostart:
-            self.begin(Session(f"s{self._next_sequence}", self.selected_mode, (), 0, self.selected_duration_s, None))
+            self.begin(Session(self.next_session_id(), self.selected_mode, (), 0, self.selected_duration_s, None))
         return effects
 
     def _owner(self, camera: str, run_id: str) -> Recorder | None:
@@ -244,9 +247,8 @@ class Agent:
         recorder = self._owner(camera, run_id)
         if recorder is None:
             return []
-        effects: list[Effect] = []
-        if recorder.bytes_seen(now):
-            effects.append(Report(EventType.CAMERA_RECOVERED, {"camera": camera}))
+        recovered = recorder.bytes_seen(now)
+        effects: list[Effect] = [Report(EventType.CAMERA_RECOVERED, {"camera": camera})] if recovered else []
         session = self.session
         if session is None:
             return effects
@@ -255,12 +257,7 @@ class Agent:
             effects.append(UpdateSession(session))
         if self._told_started != session.id and self.recording() and self.delivers(camera):
             self._told_started = session.id
-            effects.append(
-                Report(
-                    EventType.RECORDING_STARTED,
-                    {"mode": session.mode, "cameras": list(session.cameras), "label": session.label},
-                )
-            )
+            effects.append(Report(EventType.RECORDING_STARTED, _session_fields(session)))
         if self.delivers(camera):
             self._timetable.delivering(session, now, everyone=all(self.delivers(one) for one in session.cameras))
         return effects
@@ -312,7 +309,7 @@ class Agent:
         if session is None or self._told_started != session.id:
             return []
         self._told_started = None
-        fields = {"mode": session.mode, "cameras": list(session.cameras), "label": session.label, "reason": reason}
+        fields = _session_fields(session) | {"reason": reason}
         self._farewells.append((frozenset(self._open_runs), Report(EventType.RECORDING_STOPPED, fields)))
         return []
 
@@ -386,6 +383,10 @@ class Agent:
             profile=want.profile,
             mode=want.mode,
         )
+
+
+def _session_fields(session: Session) -> dict[str, object]:
+    return {"mode": session.mode, "cameras": list(session.cameras), "label": session.label}
 
 
 def _segment_fields(segment: Segment) -> dict[str, object]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from edge_agent.core.effects import Effect, Report, StartRun, StopRun
 from edge_agent.core.events import Cause
@@ -203,6 +204,8 @@ class Recorder:
                     self.forget_trouble()
                     return []
                 return self._start(want, now) if now.mono_s >= self._retry_mono_s else []
+            case _:
+                assert_never(self.state)
 
     def forget_trouble(self) -> None:
         """Begin with a clean record: a new session does not wait for the back-off of the last one."""
@@ -260,8 +263,7 @@ class Recorder:
         return [StartRun(self.run, want.session)]
 
     def _stop(self) -> list[StartRun | StopRun]:
-        if self.run is None:
-            return []
+        assert self.run is not None  # noqa: S101 - a camera that starts or runs has one
         self._signal(Signal.STOP)
         return [StopRun(self.run.run_id)]
 

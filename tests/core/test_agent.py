@@ -470,3 +470,25 @@ def test_a_start_shorter_than_its_first_fragment_succeeds(world: World) -> None:
     world.wait(1.1, playing=False)
     assert world.final("a").code is Code.OK
     assert world.final("a").message == "cam0-640 ran for its whole duration"
+
+
+def test_a_camera_that_is_only_watched_begins_no_recording_of_the_other(world: World) -> None:
+    world.post(ev.LiveWanted("cam0", wanted=True))
+    world.play()
+    world.command(Start(mode="cam1-640"), "a")
+    world.post(ev.BytesSeen("cam0", world.alive["cam0"].run_id))
+    status = world.agent.snapshot()
+    assert (status.state, status.started_at) == (DeviceState.STARTING, None)
+    assert world.reported(EventType.RECORDING_STARTED) == []
+
+
+def test_pictures_for_viewers_begin_no_recording_that_waits_for_room() -> None:
+    world = World()
+    world.post(ev.StorageChanged("disk_full", "make room"))
+    world.post(ev.Booted(autostart=True))
+    world.post(ev.LiveWanted("cam0", wanted=True))
+    world.play()
+    assert {run.purpose for run in world.alive.values()} == {Purpose.LIVE}
+    status = world.agent.snapshot()
+    assert (status.state, status.started_at) == (DeviceState.FAULT, None)
+    assert world.reported(EventType.RECORDING_STARTED) == []

@@ -91,7 +91,7 @@ class AnyLife(RuleBasedStateMachine):
 
 
 TestAnyLife = AnyLife.TestCase
-TestAnyLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyLife.settings = settings(stateful_step_count=40)
 
 
 def test_stopped_is_reachable_from_every_state() -> None:

@@ -60,6 +60,12 @@ def test_age_counts_with_a_synchronized_clock_only() -> None:
     assert forecast(old, room, policy, NOW, write_bytes_ps=0.0, clock_synchronized=False) == []
 
 
+def test_what_is_further_off_than_the_calendar_has_no_date() -> None:
+    room = VolumeState(5000, 10_000)
+    for policy in (POLICY, Policy(1000, 0, max_age_s=1e15)):
+        assert forecast([candidate(1)], room, policy, NOW, write_bytes_ps=1e-12, clock_synchronized=True) == []
+
+
 @given(
     sizes=st.lists(st.integers(1, 500), max_size=20),
     locked=st.sets(st.integers(0, 19)),

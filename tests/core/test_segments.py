@@ -100,6 +100,25 @@ def test_archive_paths_are_segments_thumbnails_snapshots_and_clips() -> None:
     assert not segments.is_archive_path(str(PurePosixPath("snapshots/cam0/../../etc.jpg")))
 
 
+@given(names, seconds, serials)
+def test_a_snapshots_path_gives_back_its_camera_and_instant(camera: str, at: datetime, serial: int) -> None:
+    path = str(segments.snapshot_path(camera, at, serial))
+    assert segments.parse_snapshot_path(path) == (camera, at)
+    assert segments.is_archive_path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "snapshots/cam0/blackbox_cam1_20261123T091500Z.jpg",
+        "snapshots/cam0/blackbox_cam0_20261323T091500Z.jpg",
+        "snapshots/cam0/blackbox_cam0_20261123T091500Z.mp4",
+    ],
+)
+def test_a_path_that_is_not_a_snapshots_is_refused(path: str) -> None:
+    assert segments.parse_snapshot_path(path) is None
+
+
 def test_another_time_zone_gives_the_name_in_utc() -> None:
     there = AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert segments.segment_path("cam0", profile(), there) == segments.segment_path("cam0", profile(), AT)

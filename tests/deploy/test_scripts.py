@@ -113,9 +113,18 @@ def test_what_is_missing_is_installed_in_one_go_where_it_may_be(sources: Path, t
     lines = log.read_text().splitlines()
     assert [line for line in lines if not line.startswith("sudo")] == [
         "noninteractive update -qq",
-        "noninteractive install -qq -y --no-install-recommends one two",
+        "noninteractive install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 one two",
     ]
     assert ("sudo -n" in lines) == (user != 0)
+
+
+def test_a_python_without_venv_is_named_with_the_rest(sources: Path, tmp_path: Path) -> None:
+    stubs = tmp_path / "stubs"
+    stub(stubs, "id", "echo 1000")
+    stub(stubs, "sudo", "exit 1")
+    stub(stubs, "python3", "case $2 in *ensurepip*) exit 1 ;; esac")
+    done = call(sources, "require no-such-one=one", stubs)
+    assert "sudo apt-get install one python3-venv" in done.stderr
 
 
 def test_a_failed_installation_ends_the_script(sources: Path, tmp_path: Path) -> None:

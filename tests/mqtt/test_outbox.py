@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -160,5 +159,4 @@ class OutboxAgainstABroker(RuleBasedStateMachine):
             assert waiting_or_flying == self.outbox.waiting
 
 
-OutboxAgainstABroker.TestCase.settings = settings(max_examples=60, deadline=None)
 TestOutboxAgainstABroker = OutboxAgainstABroker.TestCase

@@ -19,7 +19,7 @@ from edge_agent.web.openapi import openapi
 from tests.fakes.web import Site, known_tokens, segment, serving
 
 DOCUMENT = openapi("0.1.0")
-SHORT = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+ANY_SPEED = settings(suppress_health_check=list(HealthCheck))
 
 words = st.one_of(
     st.sampled_from(["cam0", "dual-640", "10m", "ON", "2026-11-23T09:15:00Z", "", "0", "-1", "1e999", "../..", "%00"]),
@@ -83,7 +83,7 @@ async def in_thread(folder: Path, check: Callable[[Site], None]) -> None:
 
 async def test_any_body_of_any_verb_gets_a_described_answer(tmp_path: Path) -> None:
     def check(site: Site) -> None:
-        @SHORT
+        @ANY_SPEED
         @given(
             st.sampled_from(list(Verb)),
             bodies,
@@ -105,7 +105,7 @@ async def test_any_filter_gets_a_described_answer(tmp_path: Path) -> None:
     def check(site: Site) -> None:
         names = st.sampled_from(["camera", "mode", "from", "to", "locked", "label", "limit", "cursor", "sort"])
 
-        @SHORT
+        @ANY_SPEED
         @given(st.sampled_from(["/api/recordings", "/api/clip"]), st.dictionaries(names, words, max_size=4))
         def one(path: str, query: dict[str, str]) -> None:
             encoded = urlencode(query, errors="surrogatepass")
@@ -118,7 +118,7 @@ async def test_any_filter_gets_a_described_answer(tmp_path: Path) -> None:
 
 async def test_any_path_and_range_gets_a_described_answer_from_the_archive(tmp_path: Path) -> None:
     def check(site: Site) -> None:
-        @SHORT
+        @ANY_SPEED
         @given(
             paths, header_values, st.sampled_from(["Range", "If-Range", "If-None-Match", "Accept", "Cookie", "Origin"])
         )
@@ -138,7 +138,7 @@ async def test_any_credentials_are_known_or_not_and_never_a_crash(tmp_path: Path
         port = site.server.port
 
         def check() -> None:
-            @SHORT
+            @ANY_SPEED
             @given(st.sampled_from(["Authorization", "Cookie", "Host", "Origin"]), header_values)
             @example("Authorization", "Basic " + "A" * 5000)
             @example("Cookie", "session_van7=" + "." * 5000)

@@ -20,19 +20,27 @@ if [ -z "${EDGE_AGENT_HOMEASSISTANT:-}" ]; then
         candidate=
     done
     [ -n "$candidate" ] || die 'Home Assistant needs Python 3.13 or newer: install one, or name it in HOMEASSISTANT_PYTHON'
-    venv=${HOMEASSISTANT_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent/homeassistant-${HOMEASSISTANT_VERSION:-newest}}
+    for_python=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent
+    venv=${HOMEASSISTANT_VENV:-$cache/homeassistant-${HOMEASSISTANT_VERSION:-newest}-python$for_python}
     if [ ! -e "$venv/.installed" ]; then
         say "installing Home Assistant into $venv"
         "$candidate" -m venv --clear "$venv"
-        "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
-            "homeassistant${HOMEASSISTANT_VERSION:+==$HOMEASSISTANT_VERSION}" </dev/null >&2 ||
+        pip_install() {
+            "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input "$@" </dev/null >&2
+        }
+        pip_install "homeassistant${HOMEASSISTANT_VERSION:+==$HOMEASSISTANT_VERSION}" ||
             die 'pip could not install Home Assistant; is there a network? Its messages are above.'
         # Home Assistant would install these at its first start; the tests start it without a network.
         "$venv/bin/python" "$root/tests/homeassistant/requirements_of.py" mqtt mjpeg frontend config history logbook \
             recorder automation script input_boolean analytics image camera event stream >"$venv/requirements.txt"
-        "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
-            --requirement "$venv/requirements.txt" </dev/null >&2 ||
+        pip_install --requirement "$venv/requirements.txt" ||
             die 'pip could not install what the integrations need. Its messages are above.'
+        # What it sets up unasked, such as voice assistants, may be missing: some of that is not to be had as wheels.
+        "$venv/bin/python" "$root/tests/homeassistant/requirements_of.py" >"$venv/unasked.txt"
+        while read -r requirement; do
+            pip_install --only-binary :all: "$requirement" || say "goes without $requirement"
+        done <"$venv/unasked.txt"
         touch "$venv/.installed"
     fi
     EDGE_AGENT_HOMEASSISTANT=$venv/bin/hass

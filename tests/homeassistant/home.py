@@ -28,6 +28,7 @@ _KNOWN_TO_COMPLAIN = (
     "Skipping pip installation",
     "aiohttp_fast_zlib",
     "libturbojpeg",
+    "assist_pipeline",
     "No module named 'turbojpeg'",
     "Error talking to MQTT: The client is not currently connected",
     "No device components to cleanup",

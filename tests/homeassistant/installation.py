@@ -94,6 +94,10 @@ class HomeAssistant:
         (directory / ".storage").mkdir(exist_ok=True)
         (directory / ".storage/onboarding").write_text(json.dumps(_ONBOARDING))
         (directory / "configuration.yaml").write_text(CONFIGURATION.format(port=self.port))
+        # Newer versions keep this part in a store of their own. Found in the configuration alone it would be on trial,
+        # and after five minutes they would restart without it.
+        listening = {"server_host": ["127.0.0.1"], "server_port": self.port}
+        (directory / ".storage/http").write_text(json.dumps({"version": 1, "key": "http", "data": listening}))
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -150,8 +154,8 @@ class HomeAssistant:
     def add_mqtt(self, port: int) -> None:
         """Add the MQTT integration with a broker on loopback."""
         flow = self.post("/api/config/config_entries/flow", {"handler": "mqtt"})
-        broker = {"broker": "127.0.0.1", "port": port}
-        done = self.post(f"/api/config/config_entries/flow/{flow['flow_id']}", broker)
+        form = _left_as_it_is(flow["data_schema"]) | {"broker": "127.0.0.1", "port": port}
+        done = self.post(f"/api/config/config_entries/flow/{flow['flow_id']}", form)
         assert done["type"] == "create_entry", done
 
     # -- its interfaces -----------------------------------------------------------------------------------------------
@@ -263,3 +267,16 @@ class HomeAssistant:
         assert text is not None, "Home Assistant closed the WebSocket"
         message: dict[str, Any] = json.loads(text)
         return message
+
+
+def _left_as_it_is(fields: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What a form sends of its own where nobody fills anything in: versions differ in fields and sections."""
+    form: dict[str, Any] = {}
+    for field in fields:
+        if "schema" in field:
+            form[field["name"]] = _left_as_it_is(field["schema"])
+        elif "default" in field:
+            form[field["name"]] = field["default"]
+        elif field.get("required"):
+            form[field["name"]] = field["selector"].get("select", {}).get("options", [False])[0]
+    return form

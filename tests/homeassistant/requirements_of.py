@@ -1,6 +1,7 @@
-"""Prints the packages that integrations of an installed Home Assistant need, with those of what they depend on.
+"""Prints the packages that an installed Home Assistant would install at its first start, which needs a network.
 
-A program for the interpreter that has Home Assistant: `python requirements_of.py INTEGRATION...`
+A program for the interpreter that has Home Assistant: `python requirements_of.py INTEGRATION...` prints what those
+integrations need, `python requirements_of.py` what those need that it always sets up and that nobody asked for.
 """
 
 from __future__ import annotations
@@ -8,25 +9,34 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 def requirements(components: Path, wanted: Iterable[str]) -> list[str]:
-    """The requirements of `wanted` and their dependencies, from the manifests below `components`."""
+    """The requirements of `wanted` and of what is set up before them, from the manifests below `components`."""
     open_ones, seen, found = list(wanted), set(), set()
     while open_ones:
         name = open_ones.pop()
         if name not in seen:
             seen.add(name)
-            manifest = json.loads((components / name / "manifest.json").read_text("utf-8"))
+            manifest = _manifest(components / name)
             found.update(manifest.get("requirements", []))
-            open_ones += manifest.get("dependencies", [])
+            # Those that only come after_dependencies are imported all the same where they are part of Home Assistant.
+            open_ones += [*manifest.get("dependencies", []), *manifest.get("after_dependencies", [])]
     return sorted(found)
 
 
+def _manifest(component: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((component / "manifest.json").read_text("utf-8"))
+    except FileNotFoundError:  # another version has it
+        return {}
+    return manifest
+
+
 if __name__ == "__main__":
-    spec = find_spec("homeassistant")
-    if spec is None or spec.origin is None:
-        sys.exit("Home Assistant is not installed here")
-    print(*requirements(Path(spec.origin).parent / "components", sys.argv[1:]), sep="\n")
+    bootstrap = import_module("homeassistant.bootstrap")
+    places = Path(bootstrap.__file__ or "").parent / "components"
+    print(*requirements(places, sys.argv[1:] or bootstrap.DEFAULT_INTEGRATIONS), sep="\n")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from edge_agent.app.disk import Disk
 from edge_agent.core import events as ev
 from edge_agent.core.pace import Pace, Strain
+from edge_agent.core.problems import LIVE_VIEW_REDUCED
 from edge_agent.host.telemetry import HostTelemetry
 from edge_agent.ports import Clock, Post
 
@@ -35,4 +36,4 @@ async def give_way(
         message = None
         if pace.limit_fps is not None:
             message = f"live view shows {pace.limit_fps:g} frames a second because {pace.reason}; recording goes on"
-        post(ev.ProblemChanged("live_view_reduced", message))
+        post(ev.ProblemChanged(LIVE_VIEW_REDUCED, message))

@@ -7,6 +7,10 @@ from dataclasses import replace
 from edge_agent.core.model import CameraState, Now, Problem
 from edge_agent.core.recorder import LOW_FRAME_RATE, Recorder
 
+LIVE_VIEW_REDUCED = "live_view_reduced"
+NOTES = frozenset({LIVE_VIEW_REDUCED})
+"""What is listed because a person may wonder, though nothing is wrong and nobody has to come: no alarm for these."""
+
 
 class Problems:
     """Problems by (code, subject): one code can stand for several cameras. Owned by `Agent`."""

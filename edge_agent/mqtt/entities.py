@@ -5,11 +5,13 @@ Nothing that ticks is an attribute: each change of one is a row in the recorder'
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any
 
 from edge_agent.core.commands import Verb
 from edge_agent.core.model import MAX_DURATION_S, DeviceState, EventType, Purpose
+from edge_agent.core.problems import NOTES
 from edge_agent.mqtt.camera_entities import camera_components
 from edge_agent.mqtt.component import (
     DIAGNOSTIC,
@@ -124,6 +126,7 @@ def _buttons(device: Device) -> dict[str, Component]:
 def _state(device: Device) -> dict[str, Component]:
     status = device.topic(DeviceKind.STATUS)
     last = "value_json.last_command"
+    alarming = f"value_json.problems | default([]) | rejectattr('code', 'in', {json.dumps(sorted(NOTES))})"
     return {
         "state": sensor(
             status,
@@ -153,7 +156,7 @@ def _state(device: Device) -> dict[str, Component]:
             "name": "Problem",
             "device_class": "problem",
             "state_topic": status,
-            "value_template": "{{ 'ON' if value_json.problems | default([]) else 'OFF' }}",
+            "value_template": f"{{{{ 'ON' if {alarming} | list else 'OFF' }}}}",
             "json_attributes_topic": status,
             "json_attributes_template": attributes(problems="value_json.problems"),
         },

@@ -1,11 +1,12 @@
-"""Small pictures of running cameras for dashboards, over the broker, every now and then."""
+"""Small pictures for dashboards, over the broker: of running cameras every now and then, else that a camera is off."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_agent.app.children import ChildFailed, run_child
 from edge_agent.app.recording import OpenFootage
@@ -19,6 +20,10 @@ FRESH_S = 2.0
 WIDTH, QUALITY = "320", "70"
 NEWEST_S = "1e9"
 """Beyond any segment's end: the child takes the last key frame before it."""
+
+CAMERA_OFF = Path(__file__).with_name("camera-off.jpg").read_bytes()
+"""Shown of a camera that is off: Home Assistant answers 500 for one without a picture, and an old one would pass for
+what is to be seen now."""
 
 log = logging.getLogger(__name__)
 
@@ -35,23 +40,30 @@ class Previews:
     publish: Callable[[str, bytes], None]
 
     async def run(self) -> None:
-        """Publish for ever, one camera at a time, and soon after a camera came to run."""
+        """Publish for ever, one camera at a time, and soon after a camera came to run or was stopped."""
+        off: set[str] = set()
         while True:
-            running = self._running()
+            stopped, running = self._are(CameraState.STOPPED), self._are(CameraState.RUNNING)
+            for camera in stopped.keys() - off:
+                self.publish(camera, CAMERA_OFF)
+            off = set(stopped)
             for camera, status in running.items():
                 await self._one(camera, status)
             try:
                 async with asyncio.timeout(self.interval_s):
-                    while self._running().keys() <= running.keys():
+                    while self._came(CameraState.RUNNING, running) == self._came(CameraState.STOPPED, off) == set():
                         await self.status.newer(self.status.count)
             except TimeoutError:
                 pass
 
-    def _running(self) -> dict[str, CameraStatus]:
+    def _came(self, state: CameraState, before: Iterable[str]) -> set[str]:
+        return self._are(state).keys() - set(before)
+
+    def _are(self, state: CameraState) -> dict[str, CameraStatus]:
         status = self.status.value
         if status is None:
             return {}
-        return {name: one for name, one in status.cameras.items() if one.state is CameraState.RUNNING}
+        return {name: one for name, one in status.cameras.items() if one.state is state}
 
     async def _one(self, camera: str, status: CameraStatus) -> None:
         frame = self.views[camera].latest.value

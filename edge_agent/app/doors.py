@@ -64,15 +64,15 @@ def endpoint_of(config: Config, host: str, port: int, client_id: str) -> Endpoin
     )
 
 
-def gateway_of(config: Config, broker: Broker, boot_id: str, callbacks: Callbacks) -> Gateway:
-    """The gateway to `broker`."""
+def gateway_of(config: Config, broker: Broker, boot_id: str, callbacks: Callbacks, *, births: bool) -> Gateway:
+    """The gateway to `broker`. `births`: it hears when Home Assistant comes up."""
     settings = GatewaySettings(
         endpoint=endpoint_of(config, broker.host, broker.port, f"edge-agent-{config.device.id}"),
         base_topic=config.mqtt.base_topic,
         device=config.device.id,
         boot_id=boot_id,
         groups=config.device.groups,
-        birth_topic=config.homeassistant.birth_topic if config.homeassistant.enabled else None,
+        birth_topic=config.homeassistant.birth_topic if births else None,
         telemetry_interval_s=config.telemetry.interval_s,
     )
     return Gateway(settings, callbacks)

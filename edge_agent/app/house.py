@@ -21,7 +21,7 @@ from edge_agent.app.cameras import find_cameras
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
 from edge_agent.app.found import Found
 from edge_agent.app.front import about, web_server, welcome
-from edge_agent.app.homeassistant import Announcer
+from edge_agent.app.homeassistant import Announcer, hears_births
 from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
@@ -133,13 +133,8 @@ class House:
         self._outlet = self._build_outlet(tasks)
         self._upkeep = self._build_upkeep(health)
         runs = self._build_runs(tasks)
-        self._library = Library(
-            self._stores.archive,
-            config.recording.root,
-            self._stores.footage,
-            list(self._screens.views),
-            runs.open_footage,
-        )
+        stores, cameras = self._stores, list(self._screens.views)
+        self._library = Library(stores.archive, config.recording.root, stores.footage, cameras, runs.open_footage)
         memory = Memory(self._stores.state_file, self._stores.state, self._machine_boot, tasks, self._driver.post)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
         self._driver.status.subscribe(self._screens.status)
@@ -223,7 +218,8 @@ class House:
         if broker.missing is not None:
             tell("broker_missing", broker.missing)
         callbacks = Callbacks(mqtt_door(self._driver), tell, announcer(self._outlet.announce, tasks), self._clock.now)
-        gateway = gateway_of(self._config, broker, self._boot_id, callbacks)
+        births = await self._stores.state.run(hears_births, self._config)
+        gateway = gateway_of(self._config, broker, self._boot_id, callbacks, births=births)
         self._outlet.connect(gateway)
         self._pulse.gateway = gateway
         return gateway

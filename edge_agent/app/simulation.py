@@ -174,7 +174,9 @@ class Device:
         driver = self._driver = Driver(agent, self._clock)
         announce = announcer(self.announce, self._tasks)
         callbacks = Callbacks(mqtt_door(driver), problem_teller(driver), announce, self._clock.now)
-        gateway = self._gateway = gateway_of(config, self._broker, self._boot_id, callbacks)
+        gateway = self._gateway = gateway_of(
+            config, self._broker, self._boot_id, callbacks, births=config.homeassistant.enabled
+        )
         jobs = PretendedJobs(self._cameras, self._clock, self._footage, self._report, gateway.snapshot)
         driver.start(Hands(self._runs, self, self, jobs, self))
         driver.status.subscribe(self._status_changed)

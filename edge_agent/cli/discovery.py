@@ -7,11 +7,11 @@ import json
 import sys
 from argparse import Namespace
 
-from edge_agent.app.homeassistant import announced_before, device_of, remember
+from edge_agent.app.homeassistant import Announced, announced_before, device_of, remember
 from edge_agent.app.line import connected
 from edge_agent.cli.configuration import FAULT, OK, configuration
 from edge_agent.config import Config
-from edge_agent.mqtt.discovery import SETTLE_S, Plan, announced, discovery_document, discovery_topic, withdrawal
+from edge_agent.mqtt.discovery import SETTLE_S, Plan, announced, discovery_document, discovery_topic, paced, withdrawal
 from edge_agent.mqtt.messages import Message
 from edge_agent.mqtt.trouble import BrokerUnavailable
 
@@ -33,7 +33,7 @@ def _remove(config: Config) -> int:
     prefix, device = config.homeassistant.discovery_prefix, device_of(config, None)
     # What an earlier version or configuration announced goes as well, as far as this machine remembers it.
     before = announced_before(config.device.state_dir)
-    known = {**announced(discovery_document(device)), **before}
+    known = announced(discovery_document(device)) | (before.all if before else {})
     try:
         asyncio.run(_publish(config, withdrawal(prefix, device, known)))
     except BrokerUnavailable as error:
@@ -41,7 +41,8 @@ def _remove(config: Config) -> int:
         return FAULT
     try:
         if before:
-            remember(config.device.state_dir, {})
+            # An agent that is told to leave takes it back once more when Home Assistant comes up.
+            remember(config.device.state_dir, Announced(gone=before.all))
     except OSError as error:
         print(f"the agent's note of what it announced stays: {error}", file=sys.stderr)
     print(f"{config.device.id} is removed from Home Assistant")
@@ -52,10 +53,8 @@ def _remove(config: Config) -> int:
 
 async def _publish(config: Config, plan: Plan) -> None:
     """Publish a plan in its order, with a pause between two messages of one topic."""
-    seen: set[str] = set()
     async with connected(config, lambda _: None) as line:
-        for publication in plan:
-            if publication.topic in seen:
+        for publication, settles in paced(plan):
+            if settles:
                 await asyncio.sleep(SETTLE_S)
-            seen.add(publication.topic)
             await line.publish(Message(publication.topic, publication.payload, retain=publication.retain))

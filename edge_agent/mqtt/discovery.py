@@ -7,7 +7,7 @@ on that no message removes. So what goes is taken back in steps, and the agent k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,18 @@ class Publication:
 
 
 Plan = tuple[Publication, ...]
-"""Messages in their order, at QoS 1, none skipped for a newer one of its topic, `SETTLE_S` between two of one topic."""
+"""Messages in their order, at QoS 1, none skipped for a newer one of its topic, paced as `paced` says."""
+
+
+def paced(plan: Plan) -> Iterator[tuple[Publication, bool]]:
+    """Each message, and whether `SETTLE_S` has to pass before it: between any two of one topic."""
+    settling: set[str] = set()
+    for publication in plan:
+        settles = publication.topic in settling
+        if settles:
+            settling.clear()
+        settling.add(publication.topic)
+        yield publication, settles
 
 
 def discovery_topic(prefix: str, device: str) -> str:

@@ -11,7 +11,7 @@ import random
 import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -92,6 +92,24 @@ class Callbacks:
     now: Callable[[], Now]
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What to look for on the next connection, who is told, and what came so far."""
+
+    topic_filter: str
+    found: Callable[[tuple[str, ...]], None]
+    topics: dict[str, None] = field(default_factory=dict)
+
+    def takes(self, message: Incoming) -> bool:
+        levels, wanted = message.topic.split("/"), self.topic_filter.split("/")
+        fits = len(levels) == len(wanted) and all(
+            one in ("+", level) for level, one in zip(levels, wanted, strict=True)
+        )
+        if fits and message.retain:
+            self.topics[message.topic] = None
+        return fits
+
+
 class Gateway:
     """Make it on the event loop, give it its documents, then await `run` in a task; end it by `stop`.
 
@@ -109,6 +127,7 @@ class Gateway:
         version_5 = settings.endpoint.version_5
         self._intake = Intake(self._tree, settings.device, settings.groups, as_published=version_5)
         self._held: list[Incoming] | None = None
+        self._look: _Look | None = None
         self._in_group = False
         self._group_delays_s: OrderedDict[str, float] = OrderedDict()
         self._delayed: dict[asyncio.TimerHandle, Message] = {}
@@ -210,10 +229,24 @@ class Gateway:
         topic = CameraTopic(self._settings.device, camera, CameraKind.SNAPSHOT)
         self._state(_Rank.SNAPSHOT, topic, jpeg, qos=0, content_type=_JPEG)
 
-    def discovery(self, topic: str, payload: Mapping[str, Any] | None) -> None:
-        """Publish a retained discovery document on a topic of Home Assistant's; None removes it there."""
+    def discovery(self, topic: str, payload: Mapping[str, Any] | None, *, retain: bool = True) -> None:
+        """Publish a discovery document on a topic of Home Assistant's; None removes it there.
+
+        With `retain` off it is said once and neither kept nor said again.
+        """
         data = b"" if payload is None else encode(payload)
-        self._put(_Rank.DISCOVERY, Message(topic, data, retain=True, content_type=None if payload is None else _JSON))
+        message = Message(topic, data, retain=retain, content_type=None if payload is None else _JSON)
+        if retain:
+            self._put(_Rank.DISCOVERY, message)
+        else:
+            self._uplink.send_fact(message)
+
+    def look_for(self, topic_filter: str, found: Callable[[tuple[str, ...]], None]) -> None:
+        """Look once, at the next connection, which retained messages there are (`+` stands for any level).
+
+        `found` gets their topics ahead of the greeting; what it hands over is part of that.
+        """
+        self._look = _Look(topic_filter, found)
 
     def announce(self) -> None:
         """Publish everything again, in the order of a greeting."""
@@ -271,11 +304,17 @@ class Gateway:
             subscriptions = list(self._intake.subscriptions)
             if self._settings.birth_topic is not None:
                 subscriptions.append(Subscription(self._settings.birth_topic))
+            if self._look is not None:
+                # Who may not look finds nothing. What there is comes before the answer to the next subscription.
+                await session.subscribe([Subscription(self._look.topic_filter)])
             self._tell_refused(await session.subscribe(subscriptions))
         finally:
             held, self._held = self._held, None
         for message in held:
             self._command(message)
+        look, self._look = self._look, None
+        if look is not None:
+            look.found(tuple(look.topics))
         return self._greeting()
 
     def _greeting(self) -> list[Message]:
@@ -287,6 +326,8 @@ class Gateway:
 
     def _received(self, message: Incoming) -> None:
         if self._claim.received(message, stand_up=self._stand_up, step_back=self._step_back):
+            return
+        if self._look is not None and self._look.takes(message):
             return
         if message.topic == self._settings.birth_topic:
             # A retained one is as old as its broker wants; a greeting is about to go out then anyway.

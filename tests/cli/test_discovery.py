@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edge_agent.app.homeassistant import ANNOUNCED_NAME, remember
+from edge_agent.app.homeassistant import Announced, announced_before, remember
 from tests.cli.conftest import Command
 from tests.fakes.listener import Listener
 from tests.fakes.mosquitto import Mosquitto
@@ -32,12 +32,13 @@ def test_what_was_announced_earlier_goes_too_and_is_forgotten(
     edge_agent: Command, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     (tmp_path / "state").mkdir()
-    remember(tmp_path / "state", {"old_thing": "sensor"})
+    remember(tmp_path / "state", Announced({"old_thing": "sensor"}))
     with Listener(mosquitto.port, "homeassistant/#") as listener:
         edge_agent("discovery", "remove", mqtt__host="127.0.0.1", mqtt__port=mosquitto.port)
         heard = listener.wait(lambda heard: heard if heard and heard[-1].payload == b"" else None)
     assert "old_thing" in heard[0].document["components"]
-    assert json.loads((tmp_path / "state" / ANNOUNCED_NAME).read_text())["components"] == {}
+    known = announced_before(tmp_path / "state")
+    assert known == Announced({}, {"old_thing": "sensor"})
 
 
 def test_a_broker_that_is_not_there_is_exit_1(edge_agent: Command, mosquitto: Mosquitto) -> None:

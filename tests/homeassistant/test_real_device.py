@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from edge_agent.app.previews import CAMERA_OFF
+from edge_agent.core.problems import LIVE_VIEW_REDUCED
 from tests.homeassistant.home import DEVICE, ROOT, Home
 from tests.homeassistant.installation import Refused
 
@@ -106,6 +108,11 @@ def wrong(home: Home, table: dict[str, str]) -> dict[str, str | None]:
 def test_the_device_is_there_with_every_entity_in_a_sensible_state(home: Home) -> None:
     home.wait(lambda: not wrong(home, IDLE), lambda: f"wrong: {wrong(home, IDLE)}")
     assert home.states().keys() == IDLE.keys()
+
+
+@pytest.mark.parametrize("camera", ["cam0", "cam1"])
+def test_a_camera_that_is_off_is_shown_as_that(home: Home, camera: str) -> None:
+    home.wait(lambda: preview(home, camera) == CAMERA_OFF, lambda: f"no picture of {camera}, or another")
 
 
 def test_the_device_says_what_it_is_and_offers_its_triggers(home: Home) -> None:
@@ -256,6 +263,18 @@ def test_the_problem_sensor_tells_a_retained_command_and_forgets_it(home: Home) 
     home.agent.restart()
     home.wait(lambda: not home.unwell(), lambda: f"unavailable: {home.unwell()}")
     assert not any(topic in told for told in problems(home))
+
+
+def test_reduced_live_view_is_listed_and_no_alarm(home: Home) -> None:
+    topic = f"blackbox/{DEVICE}/status"
+    document = json.loads(home.broker.retained(topic)[topic])
+    reduced = {"code": LIVE_VIEW_REDUCED, "message": "the processor is busy", "since": document["at"]}
+    for others, state in (([], "off"), ([reduced | {"code": "disk_full"}], "on")):
+        home.broker.publish(topic, json.dumps(document | {"problems": [reduced, *others]}), retain=True)
+        home.wait(lambda: len(problems(home)) == len(others) + 1, lambda: f"told: {problems(home)}")  # noqa: B023
+        home.wait_until_shown("binary_sensor.van7_problem", state)
+    home.send("announce")
+    home.wait(lambda: "the processor is busy" not in problems(home), lambda: f"told: {problems(home)}")
 
 
 def problems(home: Home) -> list[str]:

@@ -31,12 +31,14 @@ from edge_agent.core.model import (
 from edge_agent.mqtt.component import Device
 from edge_agent.mqtt.discovery import (
     Plan,
+    Publication,
     announced,
     announcement,
     discovery_document,
     discovery_topic,
     earlier_topics,
     migration,
+    paced,
     removal_steps,
     withdrawal,
 )
@@ -493,6 +495,11 @@ def test_removal_names_what_vanished_and_keeps_the_rest(old: Device, new: Device
         assert {key for key, part in away.items() if len(part) == 1} == {
             key for key, platform in before.items() if now.get(key) != platform
         }
+
+
+def test_two_messages_of_one_topic_are_apart_and_a_pause_serves_all_topics() -> None:
+    plan = tuple(Publication(topic, b"") for topic in ("a", "b", "a", "b", "c", "c", "a"))
+    assert [settles for _, settles in paced(plan)] == [False, False, True, False, False, True, False]
 
 
 def test_a_device_that_is_withdrawn_leaves_nothing() -> None:

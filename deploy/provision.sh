@@ -98,6 +98,8 @@ prepare_venv() {
     # The project itself needs no build: a path file lets the interpreter find it, a script names its command.
     site=$("$venv_python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     printf '%s\n' "$root" >"$site/edge_agent.pth"
+    # Compiled once, whatever PYTHONDONTWRITEBYTECODE says: an agent that compiles itself takes 0.5 MB and 0.5 s more.
+    "$venv_python" -m compileall -qq "$root/edge_agent" >&2 || say 'the sources are compiled at each start'
     printf '#!/bin/sh\nexec "%s" -m edge_agent "$@"\n' "$venv_python" >"$venv/bin/edge-agent"
     chmod +x "$venv/bin/edge-agent"
     printf '%s\n' "$wanted" >"$stamp"

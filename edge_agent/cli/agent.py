@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from argparse import Namespace
+from typing import Any
 
 from edge_agent import __version__
 from edge_agent.app.house import Leaving, live
@@ -17,7 +17,7 @@ from edge_agent.web.tokens import TokensUnusable
 log = logging.getLogger("edge_agent")
 
 
-def main(options: Namespace) -> int:
+def main(options: Any) -> int:
     """Run until asked to leave."""
     config = configuration(options)
     log_to_stderr(logging.INFO)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from typing import Any
 
 from edge_agent.config import Config, ConfigError, Finding, load
 from edge_agent.rpicam.argv import ExtraArgRefused, check_extra_args
@@ -15,7 +15,7 @@ class UsageError(Exception):
     """An argument cannot be used; the message names it and says what would be right."""
 
 
-def configuration(options: Namespace) -> Config:
+def configuration(options: Any) -> Config:
     """The configuration that `--config` or the search finds. Raises `ConfigError`."""
     config = load(options.config, os.environ)
     try:

@@ -5,7 +5,6 @@ Knows the keys only through the table that the caller hands in, and no pydantic.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -250,6 +249,8 @@ def _written(loc: Loc) -> str:
 
 def suggestion(word: str, known: Iterable[str], prefix: str = "") -> str:
     """`; did you mean ...?` with the known word that is close to `word`, or nothing."""
+    import difflib  # noqa: PLC0415 - only wrong configurations need it, and the agent would keep it loaded
+
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.75)
     return f"; did you mean {prefix}{close[0]}?" if close else ""
 

@@ -11,7 +11,6 @@ from edge_agent.core.commands import Command, Origin, Result, Verb
 from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S
 from edge_agent.core.model import Code, ResultStatus
 from edge_agent.web.guard import Guard
-from edge_agent.web.openapi import openapi
 from edge_agent.web.ports import House
 from edge_agent.web.problem import STATUS_OF, Problem
 from edge_agent.web.tokens import Role
@@ -110,16 +109,6 @@ class SystemInfo(Guard):
     def get(self) -> None:
         document: dict[str, Any] = {"v": 1, "info": self.house.info.value, "telemetry": self.house.telemetry.value}
         self.send_json(document)
-
-
-class OpenApi(Guard):
-    """`GET /api/openapi.json`."""
-
-    needs: ClassVar[Mapping[str, Role]] = {"GET": Role.VIEWER}
-
-    def get(self) -> None:
-        self.set_header("Cache-Control", "private, max-age=60")
-        self.send_json(openapi(self.house.version))
 
 
 class Health(Guard):

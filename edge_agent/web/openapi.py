@@ -1,8 +1,11 @@
-"""The OpenAPI 3.1 document of the REST API, its schemas from the same models that build and decode the documents."""
+"""The OpenAPI 3.1 document of the REST API, its schemas from the same models that build and decode the documents.
+
+`python -m edge_agent.web.openapi VERSION` prints it. The agent itself has a child do that: `description.py`.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +15,7 @@ from edge_agent.web.history import CURVES
 from edge_agent.web.problem import CONTENT_TYPE, STATUS_OF
 from edge_agent.web.settings import LIVE
 from edge_agent.web.snapshots import MOST, USUAL
+from edge_agent.wire import encode
 from edge_agent.wire.bodies import BODIES
 from edge_agent.wire.schema import components
 
@@ -21,9 +25,8 @@ _LABEL = {"type": "string", "pattern": "^[A-Za-z0-9 ._-]{0,64}$"}
 _INSTANT = {"type": "string", "format": "date-time"}
 
 
-@cache
 def openapi(version: str) -> dict[str, Any]:
-    """The document for the agent's `version`. Made once; not to be changed."""
+    """The document for the agent's `version`."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -317,3 +320,7 @@ def _problem(description: str) -> dict[str, Any]:
 
 def _default() -> dict[str, Any]:
     return {"$ref": "#/components/responses/problem"}
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(encode(openapi(sys.argv[1])))

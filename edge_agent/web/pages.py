@@ -1,4 +1,7 @@
-"""The page: the files of `static/`, read once at the start and served from memory, compressed where that helps."""
+"""The page: the files of `static/`, read once at the start and served from memory, compressed where that helps.
+
+Those are kept compressed only: every browser takes them so, and for the rare other client they are expanded again.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,17 @@ _COMPRESSED = frozenset({".html", ".css", ".js", ".json", ".svg", ".webmanifest"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file of the page. `gzipped` is None where compressing does not help."""
+    """One file of the page. `kept` is its content, compressed where `gzipped`."""
 
     content_type: str
-    content: bytes
-    gzipped: bytes | None
+    kept: bytes
+    gzipped: bool
     etag: str
+
+    @property
+    def content(self) -> bytes:
+        """The file as it is on the disk."""
+        return gzip.decompress(self.kept) if self.gzipped else self.kept
 
 
 Assets = Mapping[str, Asset]
@@ -54,8 +62,9 @@ def read_assets(folder: Path = STATIC) -> Assets:
 
 def _asset(path: Path) -> Asset:
     content = path.read_bytes()
-    gzipped = gzip.compress(content, mtime=0) if path.suffix in _COMPRESSED else None
-    return Asset(_TYPES[path.suffix], content, gzipped, f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+    gzipped = path.suffix in _COMPRESSED
+    kept = gzip.compress(content, mtime=0) if gzipped else content
+    return Asset(_TYPES[path.suffix], kept, gzipped, f'"{hashlib.sha256(content).hexdigest()[:16]}"')
 
 
 class StaticFile(Guard):
@@ -77,9 +86,9 @@ class StaticFile(Guard):
         if asset.etag in self.request.headers.get("If-None-Match", ""):
             self.set_status(HTTPStatus.NOT_MODIFIED)
             return
-        if asset.gzipped is not None and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+        if asset.gzipped and "gzip" in self.request.headers.get("Accept-Encoding", ""):
             self.set_header("Content-Encoding", "gzip")
-            self.finish(asset.gzipped)
+            self.finish(asset.kept)
         else:
             self.finish(asset.content)
 

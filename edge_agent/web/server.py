@@ -26,6 +26,7 @@ from edge_agent.core.model import Now
 from edge_agent.web import api, files, history, login, metrics, pages, settings, snapshots
 from edge_agent.web.access import Access
 from edge_agent.web.connections import MAX_BODY_BYTES, LimitedServer, Limits, listen
+from edge_agent.web.description import Description, OpenApi
 from edge_agent.web.feed import Feed, Page
 from edge_agent.web.guard import Doors, Guard, GuardedSocket
 from edge_agent.web.tokens import Role, TokensUnusable, create_tokens, read_tokens, session_secret
@@ -75,7 +76,7 @@ def routes(feed: Feed, assets: pages.Assets) -> list[Route]:
         Route(r"/api/clip", files.Clip),
         Route(r"/api/live", Page, {"feed": feed}),
         Route(r"/api/history", history.Past, {"feed": feed}),
-        Route(r"/api/openapi\.json", api.OpenApi),
+        Route(r"/api/openapi\.json", OpenApi, {"description": Description()}),
         Route(r"/metrics", metrics.Metrics),
         Route(r"/healthz", api.Health),
     ]

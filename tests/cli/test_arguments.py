@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from argparse import ArgumentParser, _SubParsersAction
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import __version__
+from edge_agent.cli import AGENT
 from edge_agent.cli.arguments import parser
 from tests.cli.conftest import Command
 
@@ -106,11 +108,32 @@ def test_the_version_can_be_asked_for(edge_agent: Command) -> None:
     assert edge_agent("--version").out == f"{__version__}\n"
 
 
+def test_run_alone_means_what_the_parser_makes_of_it() -> None:
+    assert vars(AGENT) == vars(parser().parse_args(["run"]))
+
+
 def test_the_agent_is_started_without_what_only_the_tools_need() -> None:
-    script = "import sys, edge_agent.cli, edge_agent.cli.agent; print(*sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    # On the way that a service takes, up to a configuration that can't be used.
+    script = (
+        "import sys; from edge_agent.cli import main; main(['run']); "
+        "print(*(name for name, module in sys.modules.items() if module))"
+    )
+    wrong = os.environ | {"EDGE_AGENT__MQTT__PORT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=wrong, timeout=60
+    )
+    assert "mqtt.port" in done.stderr
     loaded = set(done.stdout.split())
     assert "edge_agent.app.house" in loaded
+    heavy = {
+        "argparse",
+        "curses",
+        "difflib",
+        "edge_agent.web.openapi",
+        "edge_agent.wire.schema",
+        "edge_agent.wire.asyncapi",
+    }
+    assert loaded & heavy == set()
     tools = {"send", "check", "fleet", "simulate", "recordings", "schema", "discovery", "table"}
     assert loaded & {f"edge_agent.cli.{tool}" for tool in tools} == set()
     assert [name for name in loaded if name.startswith(("edge_agent.fleet", "edge_agent.app.simulation", "av"))] == []

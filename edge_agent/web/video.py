@@ -7,7 +7,7 @@ from the next key frame on. One that falls behind loses fragments up to the next
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 from tornado.websocket import WebSocketClosedError
@@ -41,7 +41,7 @@ class Video:
     def recorded(self, yes: bool) -> None:
         """Whether the camera is being recorded; its end closes every connection with a reason."""
         if self.recording and not yes:
-            self._end(f"{self.camera} does not record any more")
+            self._end(tuple(self._viewers), f"{self.camera} does not record any more")
         self.recording = yes
 
     def relay(self, frame: TapFrame | None) -> None:
@@ -51,8 +51,8 @@ class Video:
             return
         match frame.kind:
             case Kind.TYPE:
-                if self._init is not None:
-                    self._end("the recording was started anew")
+                # Who has seen nothing yet begins with this one.
+                self._end([viewer for viewer in self._viewers if viewer.greeted], "the recording was started anew")
                 self._mime, self._init = frame.payload.decode("ascii", "replace"), None
             case Kind.INIT:
                 self._init = frame.payload
@@ -70,12 +70,11 @@ class Video:
         if viewer in self._viewers:
             self._viewers.remove(viewer)
             if not self._viewers:
-                # The copy ends, while the tap may go on for JPEGs: the next one's beginning is no new recording.
-                self._mime = self._init = None
+                # What a viewer begins with is kept: if the next one comes before the copy has ended, it just goes on.
                 self._wanted(False)
 
-    def _end(self, reason: str) -> None:
-        for viewer in tuple(self._viewers):
+    def _end(self, viewers: Iterable[VideoSocket], reason: str) -> None:
+        for viewer in viewers:
             self.leave(viewer)
             viewer.close(NORMAL_END, reason)
 
@@ -90,7 +89,7 @@ class VideoSocket(GuardedSocket):
         self._videos = videos
         self._seats = seats
         self._video: Video | None = None
-        self._greeted = False
+        self.greeted = False
         self._waiting = True
         self._under_way_bytes = 0
 
@@ -123,8 +122,8 @@ class VideoSocket(GuardedSocket):
             self._waiting = True
         if self._waiting:
             return
-        if not self._greeted:
-            self._greeted = True
+        if not self.greeted:
+            self.greeted = True
             self._send(mime)
             self._send(init)
         self._send(frame.payload)

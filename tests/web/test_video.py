@@ -113,6 +113,22 @@ async def test_who_comes_back_while_the_tap_goes_on_is_not_taken_for_one_of_an_o
             await until(partial(tap.seated, 0))
 
 
+async def test_who_comes_before_the_copy_for_the_last_viewer_has_ended_gets_its_beginning_too(tmp_path: Path) -> None:
+    tap = Tap()
+    async with tap.site(tmp_path) as site:
+        tap.video.recorded(True)
+        async with watching(site) as viewer:
+            await until(partial(tap.seated, 1))
+            tap.begin()
+            await viewer.greeting()
+        await until(partial(tap.seated, 0))
+        async with watching(site) as viewer:
+            await until(partial(tap.seated, 1))
+            tap.tell(Kind.FRAGMENT, b"between")
+            tap.tell(Kind.KEY, b"key")
+            assert await viewer.greeting() == [MIME, b"init", b"key"]
+
+
 async def test_a_recording_that_begins_anew_or_ends_closes_with_the_reason(tmp_path: Path) -> None:
     tap = Tap()
     async with tap.site(tmp_path) as site:

@@ -9,6 +9,8 @@ from edge_agent.core.model import Mode, Now, Session
 
 STEP_PATIENCE_S = 15.0
 """How long a step waits for its other cameras once the first one delivers; a start is answered by then."""
+SWITCH_S = 1.0
+"""What the change to the next step is taken to last: the camera program ends and begins anew."""
 
 
 class Timetable:
@@ -19,6 +21,8 @@ class Timetable:
         self._first_mono_s: float | None = None
         self._step_end_mono_s: float | None = None
         self._frames: dict[str, float] = {}
+        self._planned: tuple[str, str, float] | None = None
+        """The session, the mode, and when its steps will be over as far as is known."""
 
     def clear(self) -> None:
         """Another step or session begins; its length counts when its cameras deliver."""
@@ -36,10 +40,18 @@ class Timetable:
         """
         if self._first_mono_s is None:
             self._first_mono_s = now.mono_s
+            self._plan(session, now.mono_s)
         if self._step_end_mono_s is None and (everyone or now.mono_s - self._first_mono_s >= STEP_PATIENCE_S):
             length_s = self._modes[session.mode].steps[session.step].length_s
             begun_mono_s = max((self._frames.get(camera, now.mono_s) for camera in session.cameras), default=now.mono_s)
             self._step_end_mono_s = None if length_s is None else begun_mono_s + length_s
+            self._plan(session, begun_mono_s)
+
+    def _plan(self, session: Session, begun_mono_s: float) -> None:
+        """Work out when the last step will be over, now that this one has begun."""
+        steps = self._modes[session.mode].steps[session.step :]
+        length_s = sum(step.length_s or 0.0 for step in steps) + SWITCH_S * (len(steps) - 1)
+        self._planned = (session.id, session.mode, begun_mono_s + length_s)
 
     def step_is_over(self, now: Now) -> bool:
         return self._step_end_mono_s is not None and now.mono_s >= self._step_end_mono_s
@@ -56,9 +68,14 @@ class Timetable:
 
     def ends_at(self, session: Session) -> datetime | None:
         """The wall instant at which the session is to end; None: until stopped, or not known yet."""
-        mode = self._modes[session.mode]
-        length_s = sum(step.length_s or 0.0 for step in mode.steps) if mode.timed else session.duration_s
-        return session.started.wall + timedelta(seconds=length_s) if session.started and length_s else None
+        if session.started is None:
+            return None
+        end_mono_s = self._end_mono_s(session)
+        if self._modes[session.mode].timed and self._planned and self._planned[:2] == (session.id, session.mode):
+            end_mono_s = self._planned[2]
+        if end_mono_s is None:
+            return None
+        return session.started.wall + timedelta(seconds=end_mono_s - session.started.mono_s)
 
     def _end_mono_s(self, session: Session) -> float | None:
         if session.started is None or not session.duration_s or self._modes[session.mode].timed:

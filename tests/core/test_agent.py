@@ -270,6 +270,33 @@ def test_demo_shows_each_step_for_its_length_and_then_is_idle() -> None:
     assert world.agent.snapshot().state is DeviceState.IDLE
 
 
+def test_the_end_of_a_demo_counts_the_changes_between_its_steps() -> None:
+    world = World()
+    world.command(Start(mode="demo"), "a")
+    told = set()
+    for _ in range(200):
+        world.wait(0.1)
+        status = world.agent.snapshot()
+        if status.state is DeviceState.IDLE:
+            break
+        told.add(status.ends_at)
+    ended_at = world.now.wall
+    assert len(told - {None}) <= 2, "it does not tick"
+    assert max(abs((ends_at - ended_at).total_seconds()) for ends_at in told if ends_at) <= 1.5
+
+
+def test_the_end_of_a_sample_counts_from_the_switch_to_it() -> None:
+    world = _recording(duration_s=600)
+    world.wait(100)
+    world.command(SelectMode("quick"), "m", Verb.MODE)
+    world.wait(4)
+    ends_at = world.agent.snapshot().ends_at
+    assert ends_at is not None
+    while world.agent.snapshot().state is not DeviceState.IDLE:
+        world.wait(0.1)
+    assert abs((world.now.wall - ends_at).total_seconds()) <= 1.5
+
+
 def test_quick_ends_with_one_comparison_of_both_cameras() -> None:
     world = World()
     world.command(Start(mode="quick"), "a")

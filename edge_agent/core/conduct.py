@@ -276,11 +276,11 @@ class Conduct:
 
     def leave(self, now: Now) -> list[Effect]:
         """The agent is to end: answer what it will not see through. A `stop` it does."""
+        told = "the agent is being stopped: look at the status when it is back"
         self._scheduled.clear()
         effects: list[Effect] = []
         for entry in self._agent.ledger.open:
             if not isinstance(self._goals.get(entry.command.id), _Stopped):
-                told = "the agent is being stopped: look at the status when it is back"
                 effects += self._settle(entry.command, Code.INTERRUPTED, told, now)
         return effects
 
@@ -376,14 +376,9 @@ class Conduct:
         return self._settle(command, Code.OK, message, now)
 
     def _already(self, command: Command, now: Now) -> list[Effect]:
-        session = self._agent.session
-        mode = session.mode if session else ""
-        return self._reject(
-            command,
-            Code.ALREADY_RECORDING,
-            f"recording {mode} already, and it goes on: stop it first, or send mode or duration to change it",
-            now,
-        )
+        mode = self._agent.session.mode if self._agent.session else ""
+        told = f"recording {mode} already, and it goes on: stop it first, or send mode or duration to change it"
+        return self._reject(command, Code.ALREADY_RECORDING, told, now)
 
     def _reject(self, command: Command, code: Code, message: str, now: Now) -> list[Effect]:
         fields = {"id": command.id, "verb": command.verb, "code": code, "message": message, "by": command.by}
@@ -392,7 +387,8 @@ class Conduct:
     def _settle(
         self, command: Command, code: Code, message: str, now: Now, data: dict[str, object] | None = None
     ) -> list[Effect]:
-        self._goals.pop(command.id, None)
+        if command.refusal is None:  # else it has no goal; another command with its id may
+            self._goals.pop(command.id, None)
         return list(self._agent.ledger.settle(command, code, message, now, data))
 
 

@@ -42,8 +42,11 @@ class Ledger:
     def repeated(self, command: Command) -> list[Answer] | None:
         """The answers to a command whose id was seen before, or None for a new one.
 
-        While the first is still in flight there is no answer yet: it is given to both when it settles.
+        While the first is still in flight there is no answer yet: it is given to both when it settles. A retained
+        command is refused as such whatever its id: a broker may show what it kept long after it was obeyed.
         """
+        if command.refusal and command.refusal.code is Code.RETAINED:
+            return None
         if entry := self._open.get(command.id):
             entry.repeats.append(command)
             return []
@@ -60,7 +63,7 @@ class Ledger:
         self, command: Command, code: Code, message: str, now: Now, data: dict[str, Any] | None = None
     ) -> list[Answer]:
         """Give the final answer: `succeeded` for ok, `failed` where it was tried, `rejected` where it was not."""
-        entry = self._open.pop(command.id, None)
+        entry = None if command.refusal else self._open.pop(command.id, None)
         refused = ResultStatus.FAILED if entry else ResultStatus.REJECTED
         status = ResultStatus.SUCCEEDED if code is Code.OK else refused
         result = _result(command, status, code, message, now, data)

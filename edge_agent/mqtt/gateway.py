@@ -344,8 +344,7 @@ class Gateway:
             self._submit(raw)
         elif self._intake.flooded and self._flood_timer is None:
             self._flood_timer = self._loop.call_later(FLOOD_ANSWER_S, self._answer_flood)
-        if message.retain:
-            self._tell_retained()
+        self._tell_retained()
 
     def _submit(self, raw: RawCommand) -> None:
         self._in_group = raw.group is not None

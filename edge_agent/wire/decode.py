@@ -139,7 +139,8 @@ def _bad_value(model: type[CommandBody], errors: list[ErrorDetails]) -> BadValue
     first = errors[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
-        return BadValue(f"{model.verb} needs {key}; it knows {', '.join(keys_of(model))}")
+        how = f"as text or as {key} in JSON" if key == model.text_key else f"as {key} in JSON"
+        return BadValue(f"{model.verb} does not say its {key}; send it {how}")
     if first["type"] in set(Code):
         return BadValue(f"{key}: {first['msg']}", Code(first["type"]))
     return BadValue(f"{key}: {shown(first['input'])} does not fit: {first['msg']}")

@@ -10,6 +10,7 @@ from edge_agent.core.commands import (
     Announce,
     Clip,
     Command,
+    Refusal,
     Restart,
     SelectDuration,
     SelectMode,
@@ -48,6 +49,17 @@ def test_a_command_that_is_too_old_is_refused_as_expired(world: World) -> None:
     assert (world.final("a").status, _code(world, "a")) == (ResultStatus.REJECTED, Code.EXPIRED)
     assert "30 s ago" in world.final("a").message
     assert world.reported(EventType.COMMAND_REFUSED)[0].fields["code"] is Code.EXPIRED
+
+
+def test_a_retained_command_is_refused_as_such_whatever_its_id(world: World) -> None:
+    retained = Command("a", Verb.START, None, world.now, refusal=Refusal(Code.RETAINED, "clear it"))
+    world.command(Start(), "a")
+    world.post(ev.CommandReceived(retained))
+    world.play()
+    world.post(ev.CommandReceived(retained))
+    codes = [(result.status, result.code, result.duplicate) for result in world.finals("a")]
+    refused = (ResultStatus.REJECTED, Code.RETAINED, False)
+    assert codes == [refused, (ResultStatus.SUCCEEDED, Code.OK, False), refused]
 
 
 @pytest.mark.parametrize("ahead_s", [-60, 25 * 3600])

@@ -170,6 +170,7 @@ async def test_clearing_a_retained_command_of_a_3_1_1_agent_starts_nothing(mosqu
         mosquitto.publish("blackbox/van7/cmd/start", "", retain=True)
         await house.until(lambda house: len(house.commands) == 2)
         assert house.commands[1].refusal is not None
+        assert house.problems == {}
         mosquitto.publish("blackbox/van7/cmd/start", "")
         await house.until(lambda house: len(house.commands) == 3)
         assert house.commands[2].refusal is None

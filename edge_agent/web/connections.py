@@ -21,6 +21,8 @@ from edge_agent.web.problem import CONTENT_TYPE, problem_document
 
 LINGER_S = 1.0
 MAX_BODY_BYTES = 1024 * 1024
+MAX_DROPPED_BYTES = 64 * MAX_BODY_BYTES
+"""Of a body without a length so much is read before Tornado hangs up; what is over `MAX_BODY_BYTES` is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class LimitedServer(HTTPServer):
             detail = f"all {self.limits.connections} connections are taken; try again"
             self.send_away(stream, HTTPStatus.SERVICE_UNAVAILABLE, Code.RATE_LIMITED, detail)
             return
+        stream.write = _Explaining(stream.write)  # type: ignore[method-assign]
         stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.limits.stuck_ms)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._open += 1
@@ -102,20 +105,46 @@ class LimitedServer(HTTPServer):
 
         Meanwhile what it sends is taken and dropped: a connection that ends with bytes unread loses the answer.
         """
-        body = json.dumps(problem_document(status, code, detail)).encode()
-        head = (
-            f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n"
-            "Retry-After: 10\r\nConnection: close\r\n\r\n"
-        )
         self._leaving.add(stream)
         stream.set_close_callback(lambda: self._leaving.discard(stream))
-        stream.write(head.encode() + body)
+        stream.write(_whole_answer(status, code, detail))
         stream.read_until_close()
         asyncio.get_running_loop().call_later(LINGER_S, stream.close)
 
 
+def _whole_answer(status: HTTPStatus, code: Code, detail: str) -> bytes:
+    """A problem as it goes over the wire, after which the connection ends."""
+    body = json.dumps(problem_document(status, code, detail)).encode()
+    later = "Retry-After: 10\r\n" if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
+    head = (
+        f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        f"{later}Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+_BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+"""All that Tornado says to what is no HTTP, in one write, before it hangs up."""
+
+
+class _Explaining:
+    """Writes to a connection, and a problem document where Tornado would refuse without a word."""
+
+    def __init__(self, write: Callable[[bytes | memoryview], asyncio.Future[None]]) -> None:
+        self._write = write
+
+    def __call__(self, data: bytes | memoryview) -> asyncio.Future[None]:
+        if data == _BARE_REFUSAL:
+            detail = "this is no HTTP/1.1 request: its first line, a header or its length is wrong"
+            data = _whole_answer(HTTPStatus.BAD_REQUEST, Code.MALFORMED, detail)
+        return self._write(data)
+
+
 class _SizeChecked(HTTPMessageDelegate):
-    """Refuses a body that says it is too large before any of it is read; Tornado's own answer would say nothing."""
+    """Refuses a body that says it is too large before any of it is read, and one that turns out to be when it does.
+
+    Tornado's own answers would say nothing.
+    """
 
     def __init__(
         self,
@@ -126,8 +155,7 @@ class _SizeChecked(HTTPMessageDelegate):
         self._inner = inner
         self._connection = connection
         self._send_away = send_away
-        self.data_received = inner.data_received  # type: ignore[method-assign]
-        self.finish = inner.finish  # type: ignore[method-assign]
+        self._received = 0
         self.on_connection_close = inner.on_connection_close  # type: ignore[method-assign]
 
     def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> Any:
@@ -138,3 +166,20 @@ class _SizeChecked(HTTPMessageDelegate):
         detail = f"the body has {length} bytes; send at most {MAX_BODY_BYTES}"
         self._send_away(stream, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Code.TOO_LARGE, detail)
         return None
+
+    def data_received(self, chunk: bytes) -> Any:
+        before = self._received
+        self._received += len(chunk)
+        if self._received <= MAX_BODY_BYTES:
+            return self._inner.data_received(chunk)
+        if before <= MAX_BODY_BYTES:
+            # Not sent away: Tornado is still reading. What it reads is dropped until the connection ends.
+            stream: IOStream = self._connection.stream  # type: ignore[attr-defined]
+            detail = f"the body has more than {MAX_BODY_BYTES} bytes"
+            stream.write(_whole_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Code.TOO_LARGE, detail))
+            asyncio.get_running_loop().call_later(LINGER_S, stream.close)
+        return None
+
+    def finish(self) -> None:
+        if self._received <= MAX_BODY_BYTES:
+            self._inner.finish()

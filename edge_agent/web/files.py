@@ -33,7 +33,7 @@ PAGE_LIMIT, MAX_PAGE_LIMIT = 100, 1000
 log = logging.getLogger(__name__)
 
 _TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
-_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.ASCII)
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,40})\s*-\s*([0-9]{0,40})\s*", re.ASCII | re.IGNORECASE)
 
 
 class RecordingsPage(Guard):
@@ -199,7 +199,7 @@ class RecordingFile(Guard):
         """Which bytes are asked for; sets the status. Raises `Problem` for a range that there is not."""
         text = self.request.headers.get("Range")
         condition = self.request.headers.get("If-Range")
-        if text is None or not text.startswith("bytes=") or condition not in (None, etag, modified):
+        if text is None or text[:6].lower() != "bytes=" or condition not in (None, etag, modified):
             return Span(0, size)
         span = read_range(text, size)
         if span is None:
@@ -273,14 +273,13 @@ class Clip(Guard):
         start, end = instants(self.get_query_argument("from", None), self.get_query_argument("to", None))
         if start is None or end is None:
             raise _bad("a clip needs from and to; send both as ISO 8601 with Z")
-        if self.request.method == "HEAD":
-            self._head(camera, start)
-            return
         pieces = await self.house.recordings.clip(camera, start, end)
         if isinstance(pieces, Refusal):
             raise refused(pieces)
         async with aclosing(pieces):
             self._head(camera, start)
+            if self.request.method == "HEAD":
+                return
             try:
                 async for piece in pieces:
                     self.write(piece)

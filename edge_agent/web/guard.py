@@ -36,6 +36,8 @@ PREFLIGHT_S = 600
 RETRY_AFTER_S = 10
 _LOCAL_ENDINGS = (".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain")
 """Names that nobody can have on the Internet, where DNS rebinding begins; the same goes for names without a dot."""
+_SOCKET_VERSIONS = frozenset({"7", "8", "13"})
+"""Those that Tornado knows; they differ in nothing that matters here."""
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'self'"
@@ -272,6 +274,20 @@ class GuardedSocket(Guard, WebSocketHandler):
             )
         if not self.is_own_page():
             raise Problem(HTTPStatus.FORBIDDEN, "a page of another site may not listen; list it in web.cors_origins")
+        self._check_handshake()
+
+    def _check_handshake(self) -> None:
+        """Refuse what Tornado would refuse, too, but without a reason."""
+        headers = self.request.headers
+        if headers.get("Sec-WebSocket-Version") not in _SOCKET_VERSIONS:
+            raise Problem(
+                HTTPStatus.UPGRADE_REQUIRED,
+                "this WebSocket has version 13 (RFC 6455)",
+                headers={"Sec-WebSocket-Version": "13"},
+            )
+        wishes = {wish.strip().lower() for wish in headers.get("Connection", "").split(",")}
+        if "upgrade" not in wishes or not headers.get("Sec-WebSocket-Key"):
+            raise Problem(HTTPStatus.BAD_REQUEST, "a WebSocket begins with Connection: Upgrade and a Sec-WebSocket-Key")
 
     def check_origin(self, origin: str) -> bool:  # noqa: ARG002 - Tornado's signature
         """Whether the page may connect; `prepare` has refused the others already."""

@@ -16,7 +16,7 @@ from edge_agent.web.problem import CONTENT_TYPE, STATUS_OF
 from edge_agent.web.settings import LIVE
 from edge_agent.web.snapshots import MOST, USUAL
 from edge_agent.wire import encode
-from edge_agent.wire.bodies import BODIES
+from edge_agent.wire.bodies import BODIES, CommandBody
 from edge_agent.wire.schema import components
 
 _JSON = "application/json"
@@ -141,9 +141,21 @@ def _command(verb: Verb, name: str) -> dict[str, Any]:
         "tags": ["commands"],
         "requestBody": {
             "required": any(field.is_required() for field in body.model_fields.values()),
-            "content": {_JSON: {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}},
+            "content": _payloads(body),
         },
         "responses": responses | {"default": _default()},
+    }
+
+
+def _payloads(body: type[CommandBody]) -> dict[str, Any]:
+    """What a verb takes: its object, and the plain text that it takes over MQTT where it takes one."""
+    keys = {"$ref": f"#/components/schemas/{body.__name__}"}
+    if body.text_key is None:
+        return {_JSON: {"schema": keys}}
+    text = {"description": f"In place of an object: `{body.text_key}` alone"}
+    return {
+        _JSON: {"schema": {"anyOf": [keys, text | {"type": ["string", "number", "boolean"]}]}},
+        "text/plain": {"schema": text | {"type": "string"}},
     }
 
 
@@ -232,7 +244,7 @@ def _recordings() -> dict[str, Any]:
         _query("locked", {"type": "boolean"}, "Only locked ones, or only others"),
         _query("label", _LABEL, "Recorded or locked under this label"),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "Recordings a page"),
-        _query("cursor", {"type": "string"}, "`next_cursor` of the page before"),
+        _query("cursor", {"type": "string", "minLength": 1}, "`next_cursor` of the page before"),
     ]
     page = _get(
         "recordings", "Recordings, newest first", {"$ref": "#/components/schemas/RecordingPage"}, tag="recordings"

@@ -25,7 +25,7 @@ from edge_agent.config.values import is_loopback
 from edge_agent.core.model import Now
 from edge_agent.web import api, files, history, login, metrics, pages, settings, snapshots
 from edge_agent.web.access import Access
-from edge_agent.web.connections import MAX_BODY_BYTES, LimitedServer, Limits, listen
+from edge_agent.web.connections import MAX_BODY_BYTES, MAX_DROPPED_BYTES, LimitedServer, Limits, listen
 from edge_agent.web.description import Description, OpenApi
 from edge_agent.web.feed import Feed, Page
 from edge_agent.web.guard import Doors, Guard, GuardedSocket
@@ -141,7 +141,7 @@ class WebServer:
             ssl_options=_tls(settings),
             idle_connection_timeout=limits.header_s,
             body_timeout=limits.body_s,
-            max_body_size=MAX_BODY_BYTES,
+            max_body_size=MAX_DROPPED_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             max_buffer_size=2 * MAX_BODY_BYTES,
         )

@@ -51,6 +51,8 @@ async def test_a_download_carries_its_name(tmp_path: Path) -> None:
         ("bytes=1000-99999", "bytes 1000-1023/1024", CONTENT[1000:]),
         ("bytes=-5", "bytes 1019-1023/1024", CONTENT[-5:]),
         ("bytes=-99999", "bytes 0-1023/1024", CONTENT),
+        ("bytes=1000-99999999999999999999", "bytes 1000-1023/1024", CONTENT[1000:]),
+        ("Bytes=5-6", "bytes 5-6/1024", CONTENT[5:7]),
     ],
 )
 async def test_a_range_brings_those_bytes_and_no_others(tmp_path: Path, asked: str, told: str, content: bytes) -> None:
@@ -343,3 +345,4 @@ async def test_a_clip_without_footage_is_not_found(tmp_path: Path) -> None:
     async with serving(tmp_path) as site:
         code, told = await site.document(f"/api/clip?camera=cam0&{WINDOW}")
         assert (code, told["code"]) == (404, Code.NOT_FOUND)
+        assert (await site.fetch(f"/api/clip?camera=cam0&{WINDOW}", "HEAD")).code == 404

@@ -319,6 +319,32 @@ async def test_a_websocket_asks_for_credentials_and_for_a_page_of_ours(tmp_path:
         assert plain.headers["Upgrade"] == "websocket"
 
 
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"Sec-WebSocket-Version": "12"}, 426),
+        ({"Sec-WebSocket-Version": None}, 426),
+        ({"Sec-WebSocket-Key": None}, 400),
+        ({"Connection": "keep-alive"}, 400),
+    ],
+)
+async def test_a_handshake_that_is_wrong_is_refused_with_a_reason(
+    tmp_path: Path, changed: dict[str, str | None], status: int
+) -> None:
+    right = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "a" * 24,
+    }
+    async with serving(tmp_path) as site:
+        headers = {name: value for name, value in (right | changed).items() if value is not None}
+        answer = await site.fetch("/api/live", **headers)
+        assert answer.code == status
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert json.loads(answer.body)["code"] == "malformed"
+
+
 async def test_a_bug_is_answered_without_its_details(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(RequestHandler):
         def get(self) -> None:

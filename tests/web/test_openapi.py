@@ -103,6 +103,20 @@ async def test_what_a_command_answers_is_what_is_described(verb: Verb, tmp_path:
             assert fits(await site.fetch(f"/api/blackbox/{verb}", "POST"), f"/api/blackbox/{verb}", "post")
 
 
+@pytest.mark.parametrize("verb", Verb)
+async def test_the_text_that_a_command_takes_is_described(verb: Verb, tmp_path: Path) -> None:
+    described = DOCUMENT["paths"][f"/api/blackbox/{verb}"]["post"]["requestBody"]["content"]
+    schema = {**described["application/json"]["schema"], "components": DOCUMENT["components"]}
+    async with serving(tmp_path) as site:
+        taken = {}
+        for text in ('"10m"', '"ON"', '"cam0"', "90", "true"):
+            site.clock.turn(1)
+            answer = await site.fetch(f"/api/blackbox/{verb}", "POST", body=text)
+            taken[text] = answer.code == 200
+            assert not taken[text] or Draft202012Validator(schema).is_valid(json.loads(text))
+    assert any(taken.values()) == ("text/plain" in described)
+
+
 async def test_what_reads_answer_is_what_is_described(tmp_path: Path) -> None:
     async with serving(tmp_path) as site:
         site.recordings.segments.append(segment(15))

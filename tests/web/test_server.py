@@ -14,10 +14,11 @@ import pytest
 from tornado.web import RequestHandler
 
 from edge_agent.config.settings import WebSettings
+from edge_agent.core.model import Code
 from edge_agent.web.access import Identity
 from edge_agent.web.connections import MAX_BODY_BYTES, Limits
 from edge_agent.web.pages import read_assets
-from edge_agent.web.server import Route, make_access, own_names
+from edge_agent.web.server import MAX_HEADER_BYTES, Route, make_access, own_names
 from edge_agent.web.tokens import TokensUnusable
 from tests.fakes.web import PATIENCE_S, Clock, Site, known_tokens, serving, until
 
@@ -123,7 +124,8 @@ async def test_a_chunked_body_without_end_is_cut_off(tmp_path: Path) -> None:
         for _ in range(MAX_BODY_BYTES // 65536 + 4):
             writer.write(chunk)
         answer = await rest(reader)
-        assert b"200 OK" not in answer
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too_large"
         assert not site.driver.commands
 
 
@@ -155,6 +157,9 @@ async def test_a_request_that_is_none_is_refused_and_the_next_one_served(
             writer.write(request_)
             answer = await rest(reader)
             assert b" 200 " not in answer.partition(b"\r\n")[0]
+            if len(request_) < MAX_HEADER_BYTES:
+                assert b"\r\nContent-Type: application/problem+json\r\n" in answer
+                assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] in set(Code)
         assert (await site.fetch("/healthz")).code == 200
     assert caplog.text == ""
 

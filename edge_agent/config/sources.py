@@ -114,6 +114,7 @@ class Overlay:
             self.document.setdefault("cameras", [{}, {}])
         for variable in variables:
             self._lay(variable, environ[variable])
+        self._look_for_single_underscores(environ)
         for section, key, folder in (("device", "state_dir", "state"), ("recording", "root", "recordings")):
             if isinstance(table := self.document.setdefault(section, {}), dict):
                 table.setdefault(key, str(default_data_dir(environ) / folder))
@@ -134,7 +135,8 @@ class Overlay:
                 continue  # wrong entries were not counted
             if kind == "extra_forbidden":
                 siblings = [path[-1] for path in self._heads(len(loc)) if all(map(matches, path[:-1], map(str, loc)))]
-                right, value = f"no such key{suggestion(str(loc[-1]), siblings)}", None
+                meant = suggestion(str(loc[-1]), siblings) or f"; there are {', '.join(dict.fromkeys(siblings))}"
+                right, value = f"no such key{meant}", None
             else:
                 right, value = _right(kind, detail), shown(loc, detail["input"])
             self.findings.append(Finding(self._where(loc), _written(loc), value, right))
@@ -192,13 +194,24 @@ class Overlay:
             loc, holder = (*loc, step), holder[step]
         self._origins[loc] = variable
 
+    def _look_for_single_underscores(self, environ: Mapping[str, str]) -> None:
+        """Refuse `EDGE_AGENT_MQTT_HOST`, which would be a setting that nobody reads."""
+        meant = {_letters(known): known for known in self._known()}
+        stem = PREFIX.removesuffix("_")
+        for variable in sorted(name for name in environ if name.startswith(stem) and not name.startswith(PREFIX)):
+            if known := meant.get(_letters(variable.removeprefix(stem))):
+                self._refuse(variable, f"no such setting; did you mean {PREFIX}{known}?")
+
     def _refuse(self, variable: str, right: str) -> None:
         self.findings.append(Finding(variable, "", None, right))
 
     def _suggest(self, variable: str) -> str:
         """The variable that is close to this one, compared without the beginning that all share."""
-        known = ["__".join(path).upper().replace(ANY_INDEX, "0") for path in self._keys]
-        return suggestion(variable[len(PREFIX) :].upper(), known, PREFIX)
+        return suggestion(variable[len(PREFIX) :].upper(), self._known(), PREFIX)
+
+    def _known(self) -> list[str]:
+        """All variables, without the beginning that they share."""
+        return ["__".join(path).upper().replace(ANY_INDEX, "0") for path in self._keys]
 
     def _where(self, loc: Loc) -> str:
         """The variable that the value at `loc` came from, else the file."""
@@ -237,6 +250,8 @@ _RIGHT = {
 
 
 def _right(kind: str, detail: Mapping[str, Any]) -> str:
+    if kind == "tuple_type" and isinstance(detail["input"], dict):
+        return f"must be a list: write [[{_written(detail['loc'])}]] for each entry"
     template = _RIGHT.get(kind)
     return str(detail["msg"]) if template is None else template.format_map(detail.get("ctx", {}))
 
@@ -324,6 +339,10 @@ def device_id_of(host_name: str, mark: str | None) -> str:
 def _order(variable: str) -> list[tuple[int, str]]:
     """Sorts wholes before their parts and indexes by number."""
     return [(index_of(part) or 0, part) for part in variable.split("__")]
+
+
+def _letters(variable: str) -> str:
+    return variable.replace("_", "").upper()
 
 
 def _is_utf8(value: str) -> bool:

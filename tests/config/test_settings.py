@@ -206,3 +206,16 @@ def test_a_configuration_never_changes() -> None:
     settings = config.parse({})
     with pytest.raises(ValueError, match="frozen"):
         settings.live.fps = 5  # type: ignore[misc]
+
+
+def test_a_key_like_no_other_is_told_with_those_that_there_are() -> None:
+    (at_the_top,) = findings({"x": 1})
+    assert at_the_top.startswith("/etc/it.toml: x: no such key; there are device, mqtt, homeassistant, cameras")
+    (inside,) = findings({"telemetry": {"zzz": 1}})
+    assert inside == "/etc/it.toml: telemetry.zzz: no such key; there are interval_s"
+
+
+def test_one_camera_as_a_table_is_told_how_a_list_is_written() -> None:
+    assert findings({"cameras": {"id": "front"}}) == [
+        "/etc/it.toml: cameras: must be a list: write [[cameras]] for each entry"
+    ]

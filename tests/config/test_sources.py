@@ -212,6 +212,8 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("EDGE_AGENT__MQTT__HOTS", "", "no such setting; did you mean EDGE_AGENT__MQTT__HOST?"),
         ("EDGE_AGENT__NOTHING_LIKE_IT", "x", "no such setting"),
         ("EDGE_AGENT__", "x", "no such setting"),
+        ("EDGE_AGENT_MQTT_HOST", "x", "no such setting; did you mean EDGE_AGENT__MQTT__HOST?"),
+        ("EDGE_AGENT_CAMERAS__0_NAME", "x", "no such setting; did you mean EDGE_AGENT__CAMERAS__0__NAME?"),
         ("EDGE_AGENT__MQTT__HOST__NAME", "x", "no such setting; did you mean EDGE_AGENT__MQTT__HOST?"),
         ("EDGE_AGENT__CAMERAS__FRONT__NAME", "x", "no such setting; did you mean EDGE_AGENT__CAMERAS__0__NAME?"),
         ("EDGE_AGENT__CAMERAS__3__NAME", "x", "the list has 2 entries; the number may be 0 to 2"),

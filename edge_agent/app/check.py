@@ -1,6 +1,7 @@
 """What `edge-agent check` looks at: each thing that the agent needs, what is wrong with it, and what to do.
 
-Nothing is changed: no folder, marker or token is made, a running agent and its recorders do not notice.
+Nothing is changed: no folder, marker or token is made, a running agent and its recorders do not notice. One result goes
+to the broker, of a command that nobody gave.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import secrets
 import socket
 import ssl
 import tempfile
@@ -21,15 +23,18 @@ from edge_agent.app.line import own_broker_port, tool_endpoint
 from edge_agent.app.shelf import policy_of, room_of, write_rate_bps
 from edge_agent.config import Config
 from edge_agent.config.values import is_loopback
-from edge_agent.core.model import Camera
+from edge_agent.core.commands import Result, Verb
+from edge_agent.core.model import Camera, Code, ResultStatus
 from edge_agent.core.retention import VolumeState
 from edge_agent.host.clock import Clock
 from edge_agent.mqtt.broker import BrokerMissing, find_mosquitto
-from edge_agent.mqtt.trial import try_broker
+from edge_agent.mqtt.trial import is_online, try_broker
 from edge_agent.rpicam.argv import environment
 from edge_agent.rpicam.probe import SIMULATED, Abilities, ProbeFailed, bind, list_cameras, probe
+from edge_agent.storage.claim import claimed
 from edge_agent.storage.volume import STATE_NAME, Volume
 from edge_agent.web.tokens import TokensUnusable, read_tokens
+from edge_agent.wire import encode, result_document
 
 HEALTH_S = 2.0
 """Patience with whoever listens on the page's port."""
@@ -201,17 +206,32 @@ async def _broker(config: Config) -> Item:
         program = find_mosquitto()
         if isinstance(program, BrokerMissing):
             return Item(Level.WARN, "broker", f"{program.message}. Without a broker everything else works")
-        if own_broker_port(device.state_dir) is None or await try_broker(endpoint, mqtt.base_topic, device.id, ()):
+        answer = _nobodys_answer(device.id)
+        if own_broker_port(device.state_dir) is None or await try_broker(
+            endpoint, mqtt.base_topic, device.id, (), answer
+        ):
             return Item(Level.OK, "broker", f"the agent will start {program} on loopback, as mqtt.host is not set")
         return Item(Level.OK, "broker", f"the agent's own {program} answers on {endpoint}")
-    problem = await try_broker(endpoint, mqtt.base_topic, device.id, device.groups)
+    problem = await try_broker(endpoint, mqtt.base_topic, device.id, device.groups, _nobodys_answer(device.id))
     if problem is not None:
         return Item(Level.FAIL, "broker", problem)
+    running = await asyncio.to_thread(claimed, device.state_dir)
+    if not running and await is_online(endpoint, mqtt.base_topic, device.id):
+        told = f"has {device.id} online already: if that is another agent, give one of them another device.id"
+        return Item(Level.WARN, "broker", f"{endpoint} {told}")
     how = ("over TLS" if mqtt.tls else "without TLS") + (f" as {mqtt.username}" if mqtt.username else "")
     if not mqtt.tls and not is_loopback(mqtt.host):
         told = f"{endpoint} takes commands for {device.id} {how}: everybody on the way can read them; set mqtt.tls"
         return Item(Level.WARN, "broker", told)
     return Item(Level.OK, "broker", f"{endpoint} takes commands for {device.id} {how}, MQTT {mqtt.protocol}")
+
+
+def _nobodys_answer(device: str) -> bytes:
+    """A result that nobody waits for, to see whether the broker takes results."""
+    told = "`edge-agent check` looks whether answers arrive"
+    name = f"check-{secrets.token_hex(4)}"
+    result = Result(name, Verb.PING, ResultStatus.SUCCEEDED, Code.OK, told, Clock().now().wall, 0)
+    return encode(result_document(device, result))
 
 
 def _clock() -> Item:

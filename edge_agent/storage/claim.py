@@ -54,6 +54,21 @@ def claim(directory: Path) -> int | None:
     return descriptor
 
 
+def claimed(directory: Path) -> bool:
+    """Whether a process has the directory now. Blocking; takes nothing."""
+    try:
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _sign(descriptor: int) -> None:
     """Say who has it. A full disk must not keep an agent from starting."""
     try:

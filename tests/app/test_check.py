@@ -13,6 +13,7 @@ import pytest
 
 from edge_agent.app.check import Item, Level, examine
 from edge_agent.config import parse
+from edge_agent.storage.claim import claim
 from edge_agent.storage.volume import MARKER_NAME, Volume
 from edge_agent.web.tokens import create_tokens
 from tests.fakes.mosquitto import Certificates, MakeMosquitto, Mosquitto, ServerTls, free_port
@@ -144,6 +145,20 @@ def test_the_configured_broker_is_tried(document: dict[str, Any], mosquitto: Mos
     mosquitto.stop()
     item = items(document)["broker"]
     assert (item.level, item.told.split(":")[0]) == (Level.FAIL, "broker_unreachable")
+
+
+def test_another_agent_with_this_device_id_is_named(
+    document: dict[str, Any], mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    document["mqtt"] |= {"host": "127.0.0.1", "port": mosquitto.port}
+    mosquitto.publish("blackbox/van7/availability", "online", retain=True)
+    item = items(document)["broker"]
+    assert item.level is Level.WARN
+    assert "van7 online already: if that is another agent, give one of them another device.id" in item.told
+    ours = claim(tmp_path / "state")
+    assert ours is not None
+    assert items(document)["broker"].level is Level.OK, "it is the agent that runs here"
+    os.close(ours)
 
 
 def test_wrong_credentials_and_certificates_are_told_apart(

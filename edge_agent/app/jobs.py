@@ -19,8 +19,9 @@ from edge_agent.core.commands import Clip, Command, Lock, Refusal, Snapshot, Unl
 from edge_agent.core.model import Code, EventType
 from edge_agent.core.retention import lock_quota_bytes
 from edge_agent.core.status import AgentStatus
+from edge_agent.host.clock import Clock
 from edge_agent.latest import Frame, Latest
-from edge_agent.ports import Clock, Post
+from edge_agent.ports import Post
 from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.index import Filter
 from edge_agent.storage.locks import LockWindow
@@ -120,7 +121,12 @@ class Jobs:
     async def _store_picture(self, name: str, at: datetime, jpeg: bytes) -> str:
         stores = self._bench.stores
         await stores.footage.run(stores.volume.demand)
-        return await stores.footage.run(stores.archive.store_snapshot, name, at, jpeg)
+        return await stores.footage.run(stores.archive.store_snapshot, name, at, jpeg, dated=self._dated)
+
+    @property
+    def _dated(self) -> bool:
+        """Whether the wall clock may be right."""
+        return self._bench.clock.synchronized() is not False
 
     async def _fresh(self, camera: str, found: dict[str, Frame]) -> None:
         try:
@@ -193,7 +199,9 @@ class Jobs:
             await run_child("clip", clip_arguments(str(written), pieces, start, end))
         except ChildFailed as error:
             raise JobFailed(Code.INTERNAL, str(error)) from error
-        path = await bench.stores.footage.run(bench.stores.archive.store_clip, written, camera, start, end)
+        path = await bench.stores.footage.run(
+            bench.stores.archive.store_clip, written, camera, start, end, dated=self._dated
+        )
         bench.report(EventType.CLIP_READY, {"camera": camera, "path": path, "url": f"/recordings/{path}"})
         data = {"path": path, "url": f"/recordings/{path}"}
         return Code.OK, f"a clip of {camera} at /recordings/{path}", data

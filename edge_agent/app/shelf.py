@@ -38,8 +38,8 @@ class Shelf:
         return self._catalog.ask(lambda index: index.window(wanted))
 
     def candidates(self) -> list[Candidate]:
-        """Every segment as retention sees it, oldest first."""
-        return self._catalog.ask(lambda index: index.candidates(-1))
+        """Every segment, snapshot and clip as retention sees it."""
+        return self._catalog.ask(lambda index: [*index.candidates(-1), *index.extras.oldest(-1)])
 
 
 @contextmanager

@@ -84,6 +84,7 @@ class Vitals:
             "count": usage.count,
             "bytes": usage.bytes,
             "locked_bytes": usage.locked_bytes,
+            "extra_bytes": usage.extra_bytes,
             "oldest_at": usage.oldest_at,
         }
 

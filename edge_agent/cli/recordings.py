@@ -20,7 +20,7 @@ from edge_agent.config import Config
 from edge_agent.core.forecast import forecast
 from edge_agent.core.gaps import SENTENCES, Gap, find_gaps
 from edge_agent.core.model import Segment
-from edge_agent.core.retention import Policy, RetentionPlan, VolumeState, plan
+from edge_agent.core.retention import Policy, RetentionPlan, VolumeState, extras_quota_bytes, plan
 from edge_agent.core.segments import clip_path
 from edge_agent.host.clock import Clock
 from edge_agent.storage.errors import StorageError
@@ -178,7 +178,8 @@ def _plan(config: Config, options: Namespace) -> int:
         documents = [dict(zip(("when", "reason", "size_bytes", "path"), row, strict=True)) for row in rows]
         print(json.dumps(documents, indent=2, ensure_ascii=False))
         return OK
-    print("\n".join(_limits(config, volume, policy, synchronized=synchronized)))
+    extra_bytes = sum(candidate.size_bytes for candidate in candidates if candidate.extra)
+    print("\n".join(_limits(config, volume, policy, extra_bytes, synchronized=synchronized)))
     if rows:
         cells = [(when, reason, size(size_bytes), path) for when, reason, size_bytes, path in rows]
         print("\n" + "\n".join(table(("WHEN", "WHY", "SIZE", "PATH"), cells)))
@@ -186,7 +187,7 @@ def _plan(config: Config, options: Namespace) -> int:
     return OK
 
 
-def _limits(config: Config, volume: VolumeState, policy: Policy, *, synchronized: bool) -> list[str]:
+def _limits(config: Config, volume: VolumeState, policy: Policy, extra_bytes: int, *, synchronized: bool) -> list[str]:
     floor_bytes = policy.floor_bytes(volume.total_bytes)
     keys = "recording.min_free_bytes, min_free_percent"
     free, total = size(volume.free_bytes), size(volume.total_bytes)
@@ -196,6 +197,8 @@ def _limits(config: Config, volume: VolumeState, policy: Policy, *, synchronized
     if policy.max_age_s is not None:
         rests = "" if synchronized else "; RESTS, because the clock is not synchronized"
         lines.append(f"age       {policy.max_age_s / 86400:.1f} days at the most (recording.max_age){rests}")
+    quota = size(extras_quota_bytes(volume, policy))
+    lines.append(f"extras    {size(extra_bytes)} of snapshots and clips, {quota} at the most")
     rate_bps = write_rate_bps(config)
     lines.append(
         f"recording {rate_bps / 1e6:.1f} Mb/s in {config.default_mode()}, without a pause from now on, is assumed"
@@ -203,13 +206,13 @@ def _limits(config: Config, volume: VolumeState, policy: Policy, *, synchronized
     return lines
 
 
-def _sum(decided: RetentionPlan, segments: int, coming: int) -> str:
+def _sum(decided: RetentionPlan, files: int, coming: int) -> str:
     if decided.exhausted:
         return "All that may go is not enough: recording stops with disk_full until something is unlocked or deleted."
     now = len(decided.removals)
     if now:
-        return f"{now} of {segments} segments go now and free {size(decided.freed_bytes)}."
-    return f"Nothing goes now; {coming} of {segments} segments have a date." if segments else "There is no footage."
+        return f"{now} of {files} files go now and free {size(decided.freed_bytes)}."
+    return f"Nothing goes now; {coming} of {files} files have a date." if files else "There is no footage."
 
 
 # -- clip -------------------------------------------------------------------------------------------------------------

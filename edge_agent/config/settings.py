@@ -189,7 +189,7 @@ class RecordingSettings(Section):
     min_free_percent: Percent = 5
     """The same in percent of the volume. Near 100 nearly everything unlocked is deleted."""
     max_bytes: Annotated[Bytes, Field(ge=1_000_000)] | None = None
-    """The most that the archive may take, in bytes or as "50GB". Unset: what the free room allows."""
+    """The most that the archive may take, in bytes or as "50GB", pictures included. Unset: what free room allows."""
     max_age: Annotated[float, BeforeValidator(values.age_s), Field(ge=60)] | None = None
     """The oldest footage to keep, in seconds or as "30d", "12h". Unset: no limit. Rests while the clock is unsure."""
     lock_quota_percent: Percent = 30

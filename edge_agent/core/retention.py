@@ -7,7 +7,7 @@ footage go before older.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -18,6 +18,9 @@ PASS_SHARE = 0.2
 
 A wrong setting or a wrong clock then costs a fifth of the footage, not all of it, until somebody looks.
 """
+EXTRAS_SHARE = 0.1
+"""Snapshots and clips take at most this part of what the archive may hold: a picture a minute must not drive out
+footage. The newest one stays whatever its size."""
 CLOCK_REST_S = 600.0
 """How long after a step of the wall clock age deletes nothing."""
 MIN_FREE_INODES = 256
@@ -25,20 +28,22 @@ MIN_FREE_INODES = 256
 
 
 class Reason(StrEnum):
-    """Why a segment goes."""
+    """Why something goes."""
 
     MIN_FREE = "min_free"
     MIN_FREE_INODES = "min_free_inodes"
     MAX_BYTES = "max_bytes"
     MAX_AGE = "max_age"
+    EXTRAS = "extras"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A stored segment as retention sees it.
+    """A stored segment as retention sees it, or an `extra`: a snapshot or a clip.
 
     `order` sorts by the time of recording. `dated` is False where the wall clock was known to be wrong when it was
-    recorded, so that `ended_at` says nothing. An `in_use` segment (open, or named by a running job) stays for now.
+    recorded, so that `ended_at`, of an extra the instant of its making, says nothing. An `in_use` segment (open, or
+    named by a running job) stays for now.
     """
 
     path: str
@@ -48,6 +53,15 @@ class Candidate:
     locked: bool = False
     dated: bool = True
     in_use: bool = False
+    extra: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the archive holds in all, where a plan is given only its oldest part; `bytes` counts the extras in."""
+
+    bytes: int
+    extra_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +119,17 @@ def is_below_floor(volume: VolumeState, policy: Policy) -> bool:
 
 def lock_quota_bytes(volume: VolumeState, policy: Policy, lock_quota_percent: float) -> int:
     """How much locks may hold: a share of what the archive may hold at most, which is the volume if nothing is set."""
-    allowance = volume.total_bytes if policy.max_bytes is None else min(policy.max_bytes, volume.total_bytes)
-    return int(allowance * lock_quota_percent / 100)
+    return int(_allowance_bytes(volume, policy) * lock_quota_percent / 100)
+
+
+def extras_quota_bytes(volume: VolumeState, policy: Policy) -> int:
+    """How much snapshots and clips may take."""
+    return int(_allowance_bytes(volume, policy) * EXTRAS_SHARE)
+
+
+def _allowance_bytes(volume: VolumeState, policy: Policy) -> int:
+    """What the archive may hold at most."""
+    return volume.total_bytes if policy.max_bytes is None else min(policy.max_bytes, volume.total_bytes)
 
 
 def plan(
@@ -116,40 +139,60 @@ def plan(
     now: Now,
     clock_synchronized: bool,
     last_step_mono_s: float | None = None,
-    archive_bytes: int | None = None,
+    held: Held | None = None,
 ) -> RetentionPlan:
     """Decide what goes now.
 
-    `last_step_mono_s` is the monotonic instant of the last step of the wall clock, None if there was none. The oldest
-    unlocked segments go, as few as the policy allows; at least one per pass, so that a limit is reached in the end.
-    `archive_bytes` is the size of the archive where `segments` are only its oldest, None where they are all.
+    `last_step_mono_s` is the monotonic instant of the last step of the wall clock, None if there was none. Extras
+    beyond their share go first. Then the oldest of all that is unlocked, as few as the policy allows; at least one per
+    pass, so that a limit is reached in the end. `held` is None where `segments` are the whole archive.
     """
     kept = sorted(segments, key=lambda candidate: candidate.order)
+    held = held or _held(kept)
     free_to_go = [candidate for candidate in kept if not candidate.locked and not candidate.in_use]
-    total_bytes = sum(candidate.size_bytes for candidate in kept) if archive_bytes is None else archive_bytes
-    floor = _count_for_floor(free_to_go, volume, policy)
-    below = is_below_floor(volume, policy)
-    over = _count_for_bytes(free_to_go, total_bytes, policy.max_bytes)
+    surplus = _surplus(free_to_go, held, volume, policy)
+    first = [Removal(candidate.path, candidate.size_bytes, Reason.EXTRAS) for candidate in surplus]
+    rest = [candidate for candidate in free_to_go if candidate not in surplus] if surplus else free_to_go
+    roomier = _after(volume, first)
+    floor = _count_for_floor(rest, roomier, policy)
+    over = _count_for_bytes(rest, held.bytes - sum(removal.size_bytes for removal in first), policy.max_bytes)
     rested = last_step_mono_s is None or now.mono_s - last_step_mono_s >= CLOCK_REST_S
-    aged = _count_for_age(free_to_go, kept, policy.max_age_s, now.wall) if clock_synchronized and rested else 0
-    limited = min(max(over, aged), _count_in_share(free_to_go, total_bytes))
+    aged = _count_for_age(rest, kept, policy.max_age_s, now.wall) if clock_synchronized and rested else 0
+    limited = 0 if surplus else min(max(over, aged), _count_in_share(rest, held.bytes))
     count = max(floor or 0, limited)
-    inodes = volume.free_bytes >= policy.floor_bytes(volume.total_bytes)
+    inodes = roomier.free_bytes >= policy.floor_bytes(volume.total_bytes)
     reasons = [
         (floor or 0, Reason.MIN_FREE_INODES if inodes else Reason.MIN_FREE),
         (over, Reason.MAX_BYTES),
         (aged, Reason.MAX_AGE),
     ]
     if floor is None:
-        count, reasons[0] = len(free_to_go), (len(free_to_go), reasons[0][1])
-    return RetentionPlan(
-        removals=tuple(
-            Removal(candidate.path, candidate.size_bytes, next(reason for limit, reason in reasons if place < limit))
-            for place, candidate in enumerate(free_to_go[:count])
-        ),
-        below_floor=below,
-        exhausted=floor is None,
-    )
+        count, reasons[0] = len(rest), (len(rest), reasons[0][1])
+    then = [
+        Removal(candidate.path, candidate.size_bytes, next(reason for limit, reason in reasons if place < limit))
+        for place, candidate in enumerate(rest[:count])
+    ]
+    return RetentionPlan((*first, *then), below_floor=is_below_floor(volume, policy), exhausted=floor is None)
+
+
+def _held(kept: list[Candidate]) -> Held:
+    extras = sum(candidate.size_bytes for candidate in kept if candidate.extra)
+    return Held(sum(candidate.size_bytes for candidate in kept), extras)
+
+
+def _surplus(free_to_go: list[Candidate], held: Held, volume: VolumeState, policy: Policy) -> list[Candidate]:
+    """The oldest extras that are more than may be, as many as one pass may take."""
+    extras = [candidate for candidate in free_to_go if candidate.extra]
+    quota_bytes = extras_quota_bytes(volume, policy)
+    count = min(_count_for_bytes(extras, held.extra_bytes, quota_bytes), len(extras) - 1)
+    return extras[: min(count, _count_in_share(extras, held.bytes))] if count > 0 else []
+
+
+def _after(volume: VolumeState, removals: list[Removal]) -> VolumeState:
+    """The volume when these have gone."""
+    free_inodes = None if volume.free_inodes is None else volume.free_inodes + len(removals)
+    freed_bytes = sum(removal.size_bytes for removal in removals)
+    return replace(volume, free_bytes=volume.free_bytes + freed_bytes, free_inodes=free_inodes)
 
 
 def _count_for_floor(free_to_go: list[Candidate], volume: VolumeState, policy: Policy) -> int | None:
@@ -181,11 +224,18 @@ def _count_for_age(free_to_go: list[Candidate], kept: list[Candidate], max_age_s
         limit = wall - timedelta(seconds=max_age_s)
     except OverflowError:
         return 0
-    too_old = [candidate.order for candidate in kept if candidate.dated and candidate.ended_at < limit]
-    if not too_old:
-        return 0
-    newest = too_old[-1]
-    return sum(candidate.order <= newest for candidate in free_to_go)
+
+    def too_old(candidate: Candidate) -> bool:
+        return candidate.dated and candidate.ended_at < limit
+
+    newest = max((candidate.order for candidate in kept if not candidate.extra and too_old(candidate)), default=None)
+    count = 0
+    for place, candidate in enumerate(free_to_go, 1):
+        if (newest is not None and candidate.order <= newest) or (candidate.extra and too_old(candidate)):
+            count = place
+        elif not candidate.extra:
+            break  # an extra takes no footage along: a clip of old footage is new itself
+    return count
 
 
 def _count_in_share(free_to_go: list[Candidate], total_bytes: int) -> int:

@@ -105,14 +105,19 @@ def clip_path(camera: str, start: datetime, end: datetime, serial: int = 0) -> P
     return PurePosixPath("clips", f"blackbox_{camera}_{_stamp(start)}_{_stamp(end)}{_suffix(serial)}.mp4")
 
 
+def is_extra_path(path: str) -> bool:
+    """Whether `path` may name a snapshot or a clip."""
+    match = _SNAPSHOT.fullmatch(path) or _CLIP.fullmatch(path)
+    return match is not None and is_name(match["camera"]) and _instant(match["stamp"]) is not None
+
+
 def is_archive_path(path: str) -> bool:
     """Whether `path`, relative to the root, may name a segment, a thumbnail, a snapshot or a clip."""
     if path.endswith(".jpg") and parse_segment_path(path.removesuffix(".jpg") + ".mp4") is not None:
         return True
     if parse_segment_path(path) is not None:
         return True
-    match = _SNAPSHOT.fullmatch(path) or _CLIP.fullmatch(path)
-    return match is not None and is_name(match["camera"]) and _instant(match["stamp"]) is not None
+    return is_extra_path(path)
 
 
 def parse_run_id(run_id: str) -> RunName | None:

@@ -58,6 +58,7 @@ class Footage:
         return {
             "count": len(self._segments),
             "bytes": sum(segment.size_bytes for segment in self._segments),
+            "extra_bytes": 0,
             "locked_bytes": sum(segment.size_bytes for segment in self._segments if segment.locked),
             "oldest_at": self._segments[0].started_at if self._segments else None,
         }

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from edge_agent.core.model import Code, Now, Profile, Segment
-from edge_agent.core.retention import Candidate, Policy, RetentionPlan, VolumeState, plan
+from edge_agent.core.retention import Candidate, Held, Policy, RetentionPlan, VolumeState, plan
 from edge_agent.core.segments import (
     clip_path,
     is_archive_path,
+    is_extra_path,
     lock_path,
     parse_segment_path,
     segment_path,
@@ -25,10 +28,10 @@ from edge_agent.storage.durable import sync_folder
 from edge_agent.storage.errors import storage_errors
 from edge_agent.storage.index import Filter, Page, Usage
 from edge_agent.storage.locks import MAX_LABELS, LockOutcome, LockWindow, LockWindows, unfinished, write_lock
-from edge_agent.storage.scan import read_lock
+from edge_agent.storage.scan import made_at, read_lock
 from edge_agent.storage.scratch import Scratch
 from edge_agent.storage.spool import SCRATCH_NAME, SpooledSegment, SpoolRun
-from edge_agent.storage.tree import open_regular, opened_folder, unlink_if_there
+from edge_agent.storage.tree import is_regular, open_regular, opened_folder, unlink_if_there
 
 WINDOWS_NAME = "lock-windows.json"
 _FIRST_CANDIDATES = 512
@@ -122,6 +125,10 @@ class Archive:
         """The oldest segments as retention sees them, oldest first; all for a limit of -1."""
         return self._catalog.ask(lambda index: index.candidates(limit))
 
+    def extras(self, limit: int = -1) -> list[Candidate]:
+        """The oldest snapshots and clips likewise."""
+        return self._catalog.ask(lambda index: index.extras.oldest(limit))
+
     def retention_plan(
         self,
         volume: VolumeState,
@@ -133,15 +140,16 @@ class Archive:
     ) -> RetentionPlan:
         """What retention would delete now; arguments as for `core.retention.plan`. Changes nothing.
 
-        Looks at as many of the oldest segments as the decision needs; at all of them where age counts.
+        Looks at as many of the oldest segments and extras as the decision needs; at all of them where age counts.
         """
-        archive_bytes = self.usage().bytes
+        usage = self.usage()
+        held = Held(usage.bytes + usage.extra_bytes, usage.extra_bytes)
         limit = -1 if policy.max_age_s is not None else _FIRST_CANDIDATES
         while True:
-            oldest = self.candidates(limit)
-            decided = plan(oldest, volume, policy, now, clock_synchronized, last_step_mono_s, archive_bytes)
-            may_go = sum(not candidate.locked for candidate in oldest)
-            if len(oldest) != limit or len(decided.removals) < may_go:
+            parts = self.candidates(limit), self.extras(limit)
+            decided = plan(chain(*parts), volume, policy, now, clock_synchronized, last_step_mono_s, held)
+            going = {removal.path for removal in decided.removals}
+            if all(len(part) != limit or _stays(part, going) for part in parts):
                 return decided
             limit *= 8
 
@@ -166,7 +174,9 @@ class Archive:
                 return None
 
     def delete(self, path: str) -> Deleted:
-        """Delete a segment with its thumbnail, and its folders when they are empty then; never a locked one."""
+        """Delete a segment with its thumbnail and folders that are empty then, a snapshot or a clip; nothing locked."""
+        if is_extra_path(path):
+            return self._delete_extra(path)
         if self.find(path) is None:
             return Deleted.NOT_FOUND
         name = PurePosixPath(path)
@@ -217,11 +227,11 @@ class Archive:
         held = self._catalog.ask(lambda index: index.window(Filter(start=start, end=end, locked=True)))
         return tuple(self._unlocked(one, label) for one in held if label is None or label in one.lock_labels)
 
-    def store_snapshot(self, camera: str, at: datetime, jpeg: bytes) -> str:
-        """Store a picture, synced; its path."""
+    def store_snapshot(self, camera: str, at: datetime, jpeg: bytes, *, dated: bool = True) -> str:
+        """Store a picture, synced; its path. `dated` False: the clock is known to be wrong."""
         with storage_errors("store a snapshot in", self._root):
             path = self._scratch.write(jpeg, "jpg")
-            return str(self._scratch.keep(path, lambda serial: snapshot_path(camera, at, serial)))
+            return self._keep_extra(path, lambda serial: snapshot_path(camera, at, serial), dated=dated)
 
     def store_thumbnail(self, segment: str, jpeg: bytes) -> str:
         """Store a segment's thumbnail in place of an older one; its path."""
@@ -235,10 +245,33 @@ class Archive:
         with storage_errors("create", self._root):
             return self._scratch.new_path("mp4")
 
-    def store_clip(self, written: Path, camera: str, start: datetime, end: datetime) -> str:
-        """Sync a written clip and give it its name; its path."""
+    def store_clip(self, written: Path, camera: str, start: datetime, end: datetime, *, dated: bool = True) -> str:
+        """Sync a written clip and give it its name; its path. `dated` as for snapshots."""
         with storage_errors("store", written):
-            return str(self._scratch.keep(written, lambda serial: clip_path(camera, start, end, serial)))
+            return self._keep_extra(written, lambda serial: clip_path(camera, start, end, serial), dated=dated)
+
+    def _delete_extra(self, path: str) -> Deleted:
+        name = PurePosixPath(path)
+        with storage_errors("delete", path):
+            try:
+                with opened_folder(self._root, name.parent) as folder:
+                    found = is_regular(name.name, folder)
+            except (FileNotFoundError, NotADirectoryError):
+                found = False
+            if found and read_lock(self._root, lock_path(name)):
+                self._catalog.ask(lambda index: index.extras.set_locked(path))
+                return Deleted.LOCKED
+            if found:
+                with opened_folder(self._root, name.parent) as folder:
+                    unlink_if_there(name.name, folder)
+        self._catalog.ask(lambda index: index.extras.remove(path))
+        return Deleted.DELETED if found else Deleted.NOT_FOUND
+
+    def _keep_extra(self, written: Path, name: Callable[[int], PurePosixPath], *, dated: bool) -> str:
+        facts = written.stat()
+        path = str(self._scratch.keep(written, name))
+        self._catalog.ask(lambda index: index.extras.put(path, made_at(path, facts), facts.st_size, dated=dated))
+        return path
 
     def _existing(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         return tuple(segment for segment in segments if self._catalog.still_there(segment.path))
@@ -283,6 +316,11 @@ class Archive:
                 unlink_if_there(name.name, folder)
         self._catalog.ask(lambda index: index.set_lock(segment.path, labels, inode))
         return replace(segment, lock_labels=labels)
+
+
+def _stays(oldest: list[Candidate], going: set[str]) -> bool:
+    """Whether something that may go was not needed, so that what lies behind these is not either."""
+    return any(not candidate.locked and candidate.path not in going for candidate in oldest)
 
 
 def _name(sealed: Sealed, serial: int) -> PurePosixPath:

@@ -122,6 +122,7 @@ class Catalog:
         for path, inode in index.locks_to_read():
             labels = read_lock(self._root, lock_path(PurePosixPath(path))) if inode else ()
             index.set_lock(path, labels, _inode(labels, inode))
+        index.extras.reconcile(scan.extras())
         return Reconciled(
             segments=index.count(),
             entered=len(difference.changed) - len(strangers),

@@ -17,9 +17,10 @@ from typing import Any
 
 from edge_agent.core.model import Segment
 from edge_agent.core.retention import Candidate
+from edge_agent.storage.extras import SCHEMA, SCRATCH, Extras
 from edge_agent.storage.metadata import Metadata
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, mode TEXT NOT NULL, run_id TEXT NOT NULL,
@@ -31,6 +32,7 @@ CREATE INDEX in_order ON segments (boot_sequence, mono_us, id);
 CREATE INDEX by_camera ON segments (camera, boot_sequence, mono_us, id);
 CREATE INDEX by_run ON segments (run_id, number);
 CREATE INDEX by_boot ON segments (boot_id, boot_sequence);
+CREATE INDEX by_start ON segments (started_us);
 CREATE INDEX locked ON segments (boot_sequence, mono_us, id) WHERE lock_labels IS NOT NULL;
 CREATE TEMP TABLE seen (path TEXT PRIMARY KEY, size_bytes INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE seen_lock (path TEXT PRIMARY KEY, inode INTEGER) WITHOUT ROWID;
@@ -73,12 +75,17 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the archive holds; `oldest_at` is the start of the segment recorded first."""
+    """The segments that the archive holds; `oldest_at` is the start of the one recorded first.
+
+    `extra_bytes` is what snapshots and clips take beside them, `locked_extra_bytes` what of it a `.lock` protects.
+    """
 
     count: int
     bytes: int
     locked_bytes: int
     oldest_at: datetime | None
+    extra_bytes: int = 0
+    locked_extra_bytes: int = 0
 
 
 class Index:
@@ -91,6 +98,8 @@ class Index:
         except sqlite3.Error:
             self._database.close()
             raise
+        self.extras = Extras(self._database)
+        """The snapshots and clips."""
 
     def _prepare(self) -> None:
         run = self._database.execute
@@ -99,11 +108,11 @@ class Index:
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA cache_size = -4096")
         if run("PRAGMA user_version").fetchone()[0] == _SCHEMA_VERSION:
-            self._database.executescript(_SCHEMA[_SCHEMA.index("CREATE TEMP") :])
+            self._database.executescript(_SCHEMA[_SCHEMA.index("CREATE TEMP") :] + SCRATCH)
             return
         for (name,) in run("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
             run(f'DROP TABLE "{name}"')
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(_SCHEMA + SCHEMA + SCRATCH)
         run(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def close(self) -> None:
@@ -205,7 +214,7 @@ class Index:
         run = self._database.execute
         count, size = run("SELECT count(*), coalesce(sum(size_bytes), 0) FROM segments").fetchone()
         oldest = run(f"SELECT started_us FROM segments ORDER BY {_OLDEST_FIRST} LIMIT 1").fetchone()  # noqa: S608
-        return Usage(count, size, self.locked_bytes(), _instant(oldest[0]) if oldest else None)
+        return Usage(count, size, self.locked_bytes(), _instant(oldest[0]) if oldest else None, *self.extras.usage())
 
     def locked_bytes(self) -> int:
         row = self._database.execute(

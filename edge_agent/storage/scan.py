@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from edge_agent.core.model import Profile
-from edge_agent.core.segments import parse_segment_path, segment_path
+from edge_agent.core.segments import is_extra_path, parse_segment_path, parse_snapshot_path, segment_path
 from edge_agent.storage.commit import Sealed
 from edge_agent.storage.locks import MAX_LOCK_BYTES, lock_labels
 from edge_agent.storage.metadata import read_box
@@ -34,27 +35,47 @@ class TreeScan:
             if _SIZE.fullmatch(size) is None:
                 continue
             for camera in self._folders(PurePosixPath(size)):
-                yield from self._segments_in(PurePosixPath(size, camera))
+                for path, entry in self._entries_in(PurePosixPath(size, camera)):
+                    yield from self._entry(path, entry)
 
     def each_lock(self) -> Iterator[tuple[str, int]]:
         """Path of each segment that has a `.lock` file, with that file's inode; read when first asked."""
         yield from self._locks
 
+    def extras(self) -> Iterator[tuple[str, datetime, int, bool]]:
+        """Path, instant of its making, size and lock of every snapshot and clip."""
+        for folder in ("clips", *(f"snapshots/{camera}" for camera in self._folders(PurePosixPath("snapshots")))):
+            found: dict[str, os.stat_result] = {}
+            locked: set[str] = set()
+            for path, entry in self._entries_in(PurePosixPath(folder)):
+                if path.endswith(".lock"):
+                    locked.add(path.removesuffix(".lock"))
+                elif is_extra_path(path) and entry.is_file(follow_symlinks=False):
+                    with suppress(FileNotFoundError):  # deleted since the scan began
+                        found[path] = entry.stat(follow_symlinks=False)
+            for path, facts in found.items():
+                yield path, made_at(path, facts), facts.st_size, path.rpartition(".")[0] in locked
+
+    def _entries_in(self, folder: PurePosixPath) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """The entries of a folder that may not be there, each with its path below the root."""
+        try:
+            with opened_folder(self._root, folder) as descriptor, os.scandir(descriptor) as entries:
+                for entry in entries:
+                    yield f"{folder}/{entry.name}", entry
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.unreadable.append(f"{folder}: {error.strerror}")
+
     def _folders(self, parent: PurePosixPath) -> list[str]:
         try:
             with opened_folder(self._root, parent) as descriptor, os.scandir(descriptor) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
         except OSError as error:
             self.unreadable.append(f"{parent}: {error.strerror}")
             return []
-
-    def _segments_in(self, folder: PurePosixPath) -> Iterator[tuple[str, int, int]]:
-        try:
-            with opened_folder(self._root, folder) as descriptor, os.scandir(descriptor) as entries:
-                for entry in entries:
-                    yield from self._entry(f"{folder}/{entry.name}", entry)
-        except OSError as error:
-            self.unreadable.append(f"{folder}: {error.strerror}")
 
     def _entry(self, path: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, int, int]]:
         stem, _, kind = path.rpartition(".")
@@ -70,6 +91,12 @@ class TreeScan:
         except FileNotFoundError:
             return  # deleted by hand since the scan began
         yield path, facts.st_size, facts.st_mtime_ns
+
+
+def made_at(path: str, facts: os.stat_result) -> datetime:
+    """When a snapshot was taken or a clip was cut: a clip's name tells what it shows."""
+    snapshot = parse_snapshot_path(path)
+    return snapshot[1] if snapshot else datetime.fromtimestamp(max(0, facts.st_mtime), UTC)
 
 
 def read_segments(root: Path, paths: Iterable[str]) -> Iterator[tuple[str, Sealed | None]]:

@@ -89,6 +89,14 @@ def exists(name: str, folder: int) -> bool:
     return True
 
 
+def is_regular(name: str, folder: int) -> bool:
+    """Whether a regular file has the name. Raises `OSError`."""
+    try:
+        return stat.S_ISREG(os.lstat(name, dir_fd=folder).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def unlink_if_there(path: Path | str, folder: int | None = None) -> None:
     """Unlink; fine when the name is not there. Raises `OSError`."""
     try:

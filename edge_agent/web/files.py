@@ -19,7 +19,7 @@ from tornado.iostream import StreamClosedError
 
 from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code, Segment, is_label, is_name
-from edge_agent.core.segments import is_archive_path, parse_segment_path
+from edge_agent.core.segments import is_archive_path, is_extra_path, parse_segment_path
 from edge_agent.web.guard import Guard
 from edge_agent.web.ports import Wanted
 from edge_agent.web.problem import Problem, refused
@@ -133,7 +133,7 @@ class DeleteRecording(Guard):
     needs: ClassVar[Mapping[str, Role]] = {"DELETE": Role.OPERATOR}
 
     async def delete(self, path: str) -> None:
-        if parse_segment_path(path) is None:
+        if parse_segment_path(path) is None and not is_extra_path(path):
             raise Problem(HTTPStatus.NOT_FOUND, "there is no such recording")
         refusal = await self.house.recordings.delete(path)
         if refusal is not None:

@@ -46,6 +46,7 @@ _TELEMETRY = (
     _Figure("disk_recording_left_seconds", ("disk", "recording_hours_left"), "How long the free space lasts.", 3600.0),
     _Figure("recordings", ("recordings", "count"), "Stored segments."),
     _Figure("recordings_bytes", ("recordings", "bytes"), "Size of all stored segments."),
+    _Figure("recordings_extra_bytes", ("recordings", "extra_bytes"), "Size of snapshots and clips."),
     _Figure("recordings_locked_bytes", ("recordings", "locked_bytes"), "Size of the segments that are locked."),
     _Figure("network_receive_bytes_per_second", ("network", "rx_bps"), "Rate of what comes in.", 0.125),
     _Figure("network_transmit_bytes_per_second", ("network", "tx_bps"), "Rate of what goes out.", 0.125),

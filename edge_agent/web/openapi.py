@@ -263,7 +263,7 @@ def _recordings() -> dict[str, Any]:
     file["get"]["parameters"] = [_path(), _query("download", {"type": "string"}, "As an attachment")]
     delete = {
         "operationId": "delete_recording",
-        "summary": "Delete a segment that is not locked",
+        "summary": "Delete a segment, snapshot or clip that is not locked",
         "tags": ["recordings"],
         "responses": {"204": {"description": "Deleted"}, "default": _default()},
     }

@@ -145,6 +145,7 @@ class RecordingsPart(Part):
     count: int | None = None
     bytes: int | None = None
     locked_bytes: int | None = None
+    extra_bytes: int | None = None
     oldest_at: Instant | None = None
 
 

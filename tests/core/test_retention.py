@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edge_agent.core import retention
 from edge_agent.core.model import Now
-from edge_agent.core.retention import Candidate, Policy, Reason, RetentionPlan, VolumeState, plan
+from edge_agent.core.retention import Candidate, Held, Policy, Reason, RetentionPlan, VolumeState, plan
 
 NOW = Now(100_000.0, datetime(2026, 11, 23, 12, tzinfo=UTC))
 ROOMY = VolumeState(free_bytes=10**12, total_bytes=2 * 10**12, free_inodes=10**6)
@@ -103,6 +103,58 @@ def test_the_lock_quota_is_a_share_of_what_the_archive_may_hold() -> None:
     assert retention.lock_quota_bytes(volume, Policy(0, 0, max_bytes=5000), 50) == 500
 
 
+def pictures(count: int, size_bytes: int = 100, first: int = 0) -> list[Candidate]:
+    """One snapshot a minute until now, oldest first, each behind the segment of its minute."""
+    made = footage(count, size_bytes, extra=True)
+    return [replace(one, path=f"{one.path}.jpg", order=(1, first + number, 1)) for number, one in enumerate(made)]
+
+
+def test_snapshots_and_clips_beyond_their_share_go_before_any_footage() -> None:
+    decided = plan([*footage(10), *pictures(10)], VolumeState(500, 3000), KEEP_ALL, NOW, clock_synchronized=True)
+    assert gone(decided) == ["0000.jpg", "0001.jpg", "0002.jpg", "0003.jpg"], "a fifth of the archive at a time"
+    assert {removal.reason for removal in decided.removals} == {Reason.EXTRAS}
+    decided = plan(pictures(4), ROOMY, Policy(0, 0, max_bytes=2000), NOW, clock_synchronized=True)
+    assert gone(decided) == ["0000.jpg"]
+    left = plan(pictures(2), ROOMY, Policy(0, 0, max_bytes=2000), NOW, clock_synchronized=True)
+    assert gone(left) == []
+
+
+def test_the_newest_picture_stays_whatever_its_size() -> None:
+    assert gone(plan(pictures(1, 5000), VolumeState(0, 6000), KEEP_ALL, NOW, clock_synchronized=True)) == []
+    assert gone(plan(pictures(2, 5000), VolumeState(0, 12_000), KEEP_ALL, NOW, clock_synchronized=True)) == ["0000.jpg"]
+
+
+def test_within_their_share_they_go_with_the_footage_of_their_time() -> None:
+    together = [*footage(4), *pictures(4, 50)]
+    decided = plan(together, VolumeState(0, 10_000), Policy(400, 0), NOW, clock_synchronized=True)
+    assert gone(decided) == ["0000", "0000.jpg", "0001", "0001.jpg", "0002"]
+    decided = plan(together, VolumeState(0, 10_000), Policy(600, 0), NOW, clock_synchronized=True)
+    assert (len(decided.removals), decided.exhausted) == (8, False)
+
+
+def test_a_picture_goes_by_age_and_takes_no_footage_along() -> None:
+    policy = Policy(0, 0, max_age_s=3600)
+    old = NOW.wall - timedelta(hours=2)
+    assert gone(plan(pictures(1) + footage(3), ROOMY, policy, NOW, clock_synchronized=True)) == []
+    aged = [replace(one, ended_at=old) for one in pictures(3)]
+    assert gone(plan(aged, ROOMY, policy, NOW, clock_synchronized=True)) == ["0000.jpg"]
+    late = [replace(one, ended_at=old) for one in pictures(1, first=50)]
+    assert gone(plan(footage(3) + late, ROOMY, policy, NOW, clock_synchronized=True)) == []
+    undated = [replace(one, ended_at=old, dated=False) for one in pictures(3)]
+    assert gone(plan(undated, ROOMY, policy, NOW, clock_synchronized=True)) == []
+
+
+def test_a_plan_over_the_oldest_part_knows_what_is_held_in_all() -> None:
+    everything = [*footage(40), *pictures(40)]
+    policy = Policy(0, 0, max_bytes=7000)
+    whole = plan(everything, ROOMY, policy, NOW, clock_synchronized=True)
+    part = plan(
+        [*everything[:20], *everything[40:60]], ROOMY, policy, NOW, clock_synchronized=True, held=Held(8000, 4000)
+    )
+    assert part == whole
+    assert len(whole.removals) == 16
+
+
 instants = st.datetimes(timezones=st.just(UTC))
 candidates = st.lists(
     st.builds(
@@ -169,3 +221,21 @@ def test_passes_come_to_rest_within_the_limits(segments: list[Candidate], volume
     removable = [segment for segment in left if not segment.locked and not segment.in_use]
     if policy.max_bytes is not None and removable:
         assert sum(segment.size_bytes for segment in left) <= policy.max_bytes
+
+
+@given(candidates, st.lists(st.booleans(), min_size=30, max_size=30), volumes, policies)
+def test_passes_bring_extras_to_their_share(
+    segments: list[Candidate], extra: list[bool], volume: VolumeState, policy: Policy
+) -> None:
+    left = [replace(one, extra=flag) for one, flag in zip(segments, extra, strict=False)]
+    for _ in range(len(segments) + 1):
+        decided = plan(left, volume, policy, NOW, clock_synchronized=True)
+        going = {removal.path: removal.reason for removal in decided.removals}
+        assert all(one.extra for one in left if going.get(one.path) is Reason.EXTRAS)
+        assert not any(one.locked or one.in_use for one in left if one.path in going)
+        volume = replace(volume, free_bytes=volume.free_bytes + decided.freed_bytes)
+        left = [one for one in left if one.path not in going]
+    assert gone(plan(left, volume, policy, NOW, clock_synchronized=True)) == []
+    extras = [one for one in left if one.extra]
+    if sum(not one.locked and not one.in_use for one in extras) > 1:
+        assert sum(one.size_bytes for one in extras) <= retention.extras_quota_bytes(volume, policy)

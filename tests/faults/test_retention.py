@@ -150,3 +150,34 @@ def test_locks_take_no_more_than_their_share(device: RunningAgent, mounts: Mount
     assert (refused["status"], refused["code"]) == ("failed", "lock_quota")
     assert "unlock something first" in refused["message"]
     assert {path.name for path in device.root.glob("*x*/*/*.lock")} == before == set()
+
+
+def test_a_picture_every_moment_drives_out_no_footage(make_agent: MakeAgent) -> None:
+    device = make_agent(recording__max_bytes=2_000_000)
+    device.start()
+    kept = device.do("snapshot", "cam1")["data"]["snapshots"]["cam1"]["path"]
+    (device.root / kept).with_suffix(".lock").touch()
+    taken = [device.do("snapshot", "cam0")["data"]["snapshots"]["cam0"]["path"] for _ in range(12)]
+    device.do("start", "cam0-640")
+
+    def bytes_left() -> int:
+        left = [path.stat().st_size for path in device.root.glob("snapshots/cam0/*.jpg")]
+        return sum(left)
+
+    quota_bytes = 200_000
+    assert bytes_left() > quota_bytes
+    eventually(lambda: bytes_left() <= quota_bytes, "the share of snapshots")
+    assert device.events("segment_deleted") == []
+    device.do("stop")
+    left = [path for path in taken if (device.root / path).exists()]
+    assert left == taken[-len(left) :], "the oldest went"
+    assert (device.root / kept).exists()
+    device.stop()
+    device.start()
+    deleted = left[-1]
+    connection = page(device)
+    connection.request("DELETE", f"/api/recordings/{deleted}")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (204, b"")
+    connection.close()
+    assert not (device.root / deleted).exists()

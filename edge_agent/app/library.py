@@ -19,6 +19,7 @@ from edge_agent.storage.album import newest_snapshots
 from edge_agent.storage.archive import Archive, Deleted
 from edge_agent.storage.errors import StorageError
 from edge_agent.storage.index import Filter, Page
+from edge_agent.storage.soundness import Checked, check_segment
 from edge_agent.web.ports import Picture, Wanted
 from edge_agent.wire.values import format_instant
 
@@ -84,6 +85,16 @@ class Library:
                 return Refusal(Code.FORBIDDEN, f"{path} is locked: unlock it first")
             case Deleted.NOT_FOUND:
                 return Refusal(Code.NOT_FOUND, f"there is no recording {path[:120]!r}")
+
+    async def verify(self, path: str) -> Checked | Refusal:
+        try:
+            known = await self._disk.run(self._archive.find, path)
+        except StorageError as error:
+            return Refusal(Code.INTERNAL, str(error))
+        if known is None:
+            return Refusal(Code.NOT_FOUND, f"there is no recording {path[:120]!r}")
+        # Beside the disk's own thread: recordings wait for that one to sync, and nobody for this.
+        return await asyncio.to_thread(check_segment, self._root, path)
 
     async def clip(self, camera: str, start: datetime, end: datetime) -> AsyncGenerator[bytes, None] | Refusal:
         try:

@@ -28,7 +28,7 @@ class GapReason(StrEnum):
 SENTENCES = {
     GapReason.STOPPED: "the recording was over, and another one was started",
     GapReason.SWITCHED: "the recording changed its mode",
-    GapReason.CAMERA_FAULT: "the camera or its program failed and was started again",
+    GapReason.CAMERA_FAULT: "the camera, its program or the agent ended and was started again",
     GapReason.NO_FRAMES: "the camera delivered nothing, and its program went on",
     GapReason.RESTARTED: "the machine was restarted or lost its power while it recorded",
     GapReason.MISSING: "segments that were recorded are no longer here: deleted by retention or by hand",

@@ -182,8 +182,14 @@ def _state() -> dict[str, Any]:
         "/api/session": _get("session", "Who one is", {"$ref": "#/components/schemas/Session"}, tag="state"),
         "/api/openapi.json": _get("openapi", "This document", {"type": "object"}, tag="state"),
         "/metrics": _get("metrics", "Prometheus text format", {"type": "string"}, tag="state", kind="text/plain"),
-        "/healthz": _get("health", "Whether the agent answers", {"type": "string"}, tag="state", kind="text/plain"),
+        "/healthz": _health(),
     }
+
+
+def _health() -> dict[str, Any]:
+    health = _get("health", "Whether the agent answers", {"type": "string"}, tag="state", kind="text/plain")
+    health["get"]["security"] = []  # whoever asks
+    return health
 
 
 def _history() -> dict[str, Any]:
@@ -273,9 +279,23 @@ def _recordings() -> dict[str, Any]:
         "/api/recordings/unlock": {"post": _command(Verb.UNLOCK, "unlock_recordings")},
         "/api/recordings/{path}": {"delete": delete, "parameters": [_path()]},
         "/recordings/{path}": file,
+        "/api/verify/{path}": _verify(),
         "/api/clip": clip,
         "/api/snapshots": _snapshots(),
     }
+
+
+def _verify() -> dict[str, Any]:
+    found = {
+        "v": {"const": 1},
+        "path": {"type": "string"},
+        "damage": {"type": ["string", "null"], "description": "What is wrong with it; null: it is sound"},
+        "size_bytes": {"type": "integer", "minimum": 0},
+        "frames": {"type": "integer", "minimum": 0},
+    }
+    check = _get("verify", "Whether a segment is sound", _object(found, "What was found"), tag="recordings")
+    check["get"]["parameters"] = [_path()]
+    return check
 
 
 def _live() -> dict[str, Any]:

@@ -33,6 +33,22 @@ class Page(Protocol):
     def next_cursor(self) -> str | None: ...
 
 
+class Checked(Protocol):
+    """What was found in a stored segment; `damage` None: it is sound."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def damage(self) -> str | None: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which recordings a page shows: None does not filter, `start` and `end` keep what overlaps the window."""
@@ -56,6 +72,9 @@ class Recordings(Protocol):
 
     async def delete(self, path: str) -> Refusal | None:
         """Delete a segment and what belongs to it; never a locked one."""
+
+    async def verify(self, path: str) -> Checked | Refusal:
+        """Look at one segment from its first box to its last, without decoding."""
 
     async def clip(self, camera: str, start: datetime, end: datetime) -> AsyncGenerator[bytes, None] | Refusal:
         """The bytes of one mp4 as they are made; close the generator to end the work.

@@ -23,7 +23,7 @@ from tornado.websocket import WebSocketHandler
 from edge_agent.config.settings import WebSettings
 from edge_agent.config.values import is_loopback
 from edge_agent.core.model import Now
-from edge_agent.web import api, files, history, login, metrics, pages, settings, snapshots
+from edge_agent.web import api, files, history, login, metrics, pages, settings, snapshots, verify
 from edge_agent.web.access import Access
 from edge_agent.web.connections import MAX_BODY_BYTES, MAX_DROPPED_BYTES, LimitedServer, Limits, listen
 from edge_agent.web.description import Description, OpenApi
@@ -71,6 +71,7 @@ def routes(feed: Feed, assets: pages.Assets) -> list[Route]:
         Route(r"/api/recordings/unlock", api.Unlock),
         Route(r"/api/recordings/(.+)", files.DeleteRecording),
         Route(r"/recordings/(.+)", files.RecordingFile),
+        Route(r"/api/verify/(.+)", verify.Verify),
         Route(r"/api/snapshots", snapshots.Snapshots),
         Route(r"/api/settings", settings.Settings),
         Route(r"/api/clip", files.Clip),

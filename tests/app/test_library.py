@@ -16,7 +16,7 @@ from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code, Profile, RunRecord
 from edge_agent.host.clock import Clock
 from edge_agent.storage.archive import Archive
-from tests.storage.footage import AT, now, run_record, segment, store
+from tests.storage.footage import AT, as_asked, now, record_segment, run_record, segment, store
 
 HOUR = timedelta(hours=1)
 
@@ -83,3 +83,23 @@ async def test_a_window_without_footage_is_told_from_a_camera_that_never_was(
     refusal = await shelf.library.pieces(camera, AT, AT + HOUR)
     assert isinstance(refusal, Refusal)
     assert refusal.code is code
+
+
+async def test_a_stored_file_is_sound_until_something_cuts_it_off(shelf: Shelf, tmp_path: Path) -> None:
+    (path,) = store(
+        shelf.root, shelf.archive, run_record(), 1, as_asked(record_segment(tmp_path / "one.mp4").read_bytes())
+    )
+    whole = await shelf.library.verify(path)
+    assert not isinstance(whole, Refusal)
+    assert (whole.path, whole.damage) == (path, None)
+    with (shelf.root / path).open("r+b") as file:
+        file.truncate(whole.size_bytes // 2)
+    cut_off = await shelf.library.verify(path)
+    assert not isinstance(cut_off, Refusal)
+    assert cut_off.damage is not None
+
+
+async def test_a_file_that_the_archive_does_not_know_is_not_looked_at(shelf: Shelf) -> None:
+    refusal = await shelf.library.verify("640x480/cam0/blackbox_cam0_640_20260101T000000Z.mp4")
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is Code.NOT_FOUND

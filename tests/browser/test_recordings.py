@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.window import Window
@@ -198,9 +199,49 @@ def test_what_is_kept_is_not_deleted_and_deleting_asks_first(more: RunningAgent,
     assert not any(path.exists() for path in gone)
 
 
+def test_files_are_checked_and_the_damaged_one_is_named(more: RunningAgent, open_window: OpenWindow) -> None:
+    damaged = more.stored("cam1")[-1]
+    os.truncate(damaged, damaged.stat().st_size // 2)
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(3)
+    window.button("Check files").click()
+    expect(window[".found"]).to_have_text(re.compile(r"^\d+ files checked, 1 damaged · cam1 [\d:]{8} \w.*$"))
+
+
+def test_checking_files_shows_its_progress_and_can_be_cancelled(footage: RunningAgent, open_window: OpenWindow) -> None:
+    window = open_window("recordings")
+    expect(takes(window)).to_have_count(2)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    window.page.route("**/api/verify/**", hold)
+    with window.page.expect_request("**/api/verify/**"):
+        window.button("Check files").click()
+    work = window[".takes-work"]
+    expect(work.get_by_role("progressbar")).to_be_visible()
+    expect(work).to_contain_text(re.compile(r"0 of \d+ checked"))
+    work.get_by_role("button", name="Cancel").click()
+    held[0].continue_()
+    expect(window[".found"]).to_have_text("1 files checked, all sound.")
+    expect(work).to_be_hidden()
+    assert len(held) == 1
+
+
 def test_a_gap_tells_why_nothing_was_recorded(footage: RunningAgent, open_window: OpenWindow) -> None:
     window = open_window("recordings")
     expect(window[".gap"].first).to_have_text(re.compile("not recorded: stopped by a command"))
+
+
+def test_a_gap_of_a_restart_is_not_blamed_on_the_camera(more: RunningAgent, open_window: OpenWindow) -> None:
+    more.do("start", "dual-640")
+    more.stop()
+    more.start()
+    more.wait_for_segments("cam1", 1)
+    more.do("stop")
+    window = open_window("recordings")
+    expect(window[".gap"].first).to_have_text(re.compile("not recorded: the agent was restarted"))
 
 
 def test_what_is_recorded_while_one_looks_appears_by_itself(more: RunningAgent, open_window: OpenWindow) -> None:
@@ -217,7 +258,8 @@ def test_the_timeline_is_usable_with_keys_alone(footage: RunningAgent, open_wind
     strip = window[".strip"]
     strip.focus()
     strip.press("Home")
-    first = int(str(strip.get_attribute("aria-valuenow")))
+    first = int(min(beginnings(window).values()) + 0.5)
+    expect(strip).to_have_attribute("aria-valuenow", str(first))
     strip.press("Shift+ArrowRight")
     expect(strip).to_have_attribute("aria-valuenow", str(first + 1))
     strip.press("[")

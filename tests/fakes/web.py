@@ -24,7 +24,7 @@ from edge_agent.web.access import Access
 from edge_agent.web.connections import Limits
 from edge_agent.web.feed import Feed, Kind
 from edge_agent.web.guard import Doors
-from edge_agent.web.ports import House, Picture, Wanted
+from edge_agent.web.ports import Checked, House, Picture, Wanted
 from edge_agent.web.server import Route, WebServer, own_names
 from edge_agent.web.tokens import Tokens, read_tokens
 
@@ -94,6 +94,13 @@ class Cupboard:
         segments: tuple[Segment, ...]
         next_cursor: str | None
 
+    @dataclass(frozen=True)
+    class Checked:
+        path: str
+        damage: str | None
+        size_bytes: int
+        frames: int
+
     async def page(self, wanted: Wanted, limit: int, cursor: str | None) -> Page | Refusal:
         self.asked.append(wanted)
         if cursor is not None and not cursor.isdigit():
@@ -119,6 +126,12 @@ class Cupboard:
                 self.segments.remove(one)
                 return None
         return Refusal(Code.NOT_FOUND, "there is no such recording")
+
+    async def verify(self, path: str) -> Checked | Refusal:
+        if not (self.root / path).is_file():
+            return Refusal(Code.NOT_FOUND, "there is no such file")
+        content = (self.root / path).read_bytes()
+        return self.Checked(path, None if content else "is empty", len(content), len(content))
 
     async def clip(self, camera: str, start: datetime, end: datetime) -> AsyncGenerator[bytes, None] | Refusal:
         if not self.segments:

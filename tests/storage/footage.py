@@ -59,6 +59,11 @@ def segment(seconds: int = 2, *, width: int = 640, height: int = 480, sample_byt
     return b"".join(parts)
 
 
+def as_asked(content: bytes) -> bytes:
+    """A recorded segment that says it shows 640x480, as `run_record` asks for, whatever ffmpeg drew."""
+    return content.replace(b"\x01\x40\x00\x00\x00\xf0\x00\x00", b"\x02\x80\x00\x00\x01\xe0\x00\x00")
+
+
 def record_segment(path: Path, seconds: float = 3.0, frames_per_fragment: int = 30) -> Path:
     """Record a test picture with ffmpeg by the muxer options that the recorder is given."""
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "lavfi"]

@@ -9,7 +9,7 @@ from edge_agent.storage.archive import Archive
 from edge_agent.storage.metadata import read_box
 from edge_agent.storage.soundness import check_segment
 from edge_agent.storage.tree import opened, reader_of
-from tests.storage.footage import now, record_segment, run_record, store
+from tests.storage.footage import as_asked, now, record_segment, run_record, store
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def path(root: Path, archive: Archive, recorded: bytes) -> str:
-    """A stored segment. The recorder was asked for 640x480, so it says so, and shows what ffmpeg drew."""
-    content = recorded.replace(b"\x01\x40\x00\x00\x00\xf0\x00\x00", b"\x02\x80\x00\x00\x01\xe0\x00\x00")
-    (stored,) = store(root, archive, run_record(), 1, content)
+    """A stored segment that is sound."""
+    (stored,) = store(root, archive, run_record(), 1, as_asked(recorded))
     return stored
 
 

@@ -181,7 +181,8 @@ function judged(before, after, gap) {
 /** A fault, in the agent's own words where this page heard them. */
 function fault(gap, otherwise) {
   const near = (at) => at >= gap.start - 3_000 && at <= gap.end + 1_000;
-  const told = get("events").find((event) => event.event_type === "camera_fault" && event.camera === gap.camera && near(Date.parse(event.at)));
+  const told = get("events").find((event) => (event.event_type === "agent_started" || (event.event_type === "camera_fault" && event.camera === gap.camera)) && near(Date.parse(event.at)));
+  if (told?.event_type === "agent_started") return { kind: "stopped", words: t("gap.agent") };
   return { kind: "fault", words: told ? told.message : t(otherwise) };
 }
 

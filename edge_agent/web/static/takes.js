@@ -1,6 +1,6 @@
 // The day's recordings as a list, newest first, with the gaps between them: play, keep, save, delete.
 
-import { remove } from "./api.js";
+import { read, remove } from "./api.js";
 import { give } from "./control.js";
 import { button, h, icon, write } from "./dom.js";
 import { cameraName, mayOperate } from "./state.js";
@@ -20,16 +20,20 @@ export class Takes {
   constructor({ play, save, changed }) {
     this.ask = { play, save, changed };
     this.list = h("ol", { class: "takes" });
-    this.bar = h("progress", { "aria-label": t("delete.progress") });
+    this.bar = h("progress", { "aria-label": t("work.progress") });
     this.words = h("span", { role: "status" });
-    this.work = h("div", { class: "row work card", hidden: true }, this.bar, this.words, button({ words: t("cancel"), click: () => (this.stopped = true) }));
-    this.node = h("section", { "aria-labelledby": "t-takes" }, h("h3", { id: "t-takes" }, t("takes")), this.work, this.list);
+    this.work = h("div", { class: "row work card takes-work", hidden: true }, this.bar, this.words, button({ words: t("cancel"), click: () => (this.stopped = true) }));
+    this.check = button({ icon: "check", words: t("check"), class: "quiet", click: () => this.#check() });
+    this.found = h("p", { class: "hint found", role: "status" });
+    this.node = h("section", { "aria-labelledby": "t-takes" }, h("div", { class: "row wrap takes-head" }, h("h3", { id: "t-takes" }, t("takes")), this.check), this.work, this.found, this.list);
   }
 
   show(takes, gaps) {
     const key = JSON.stringify([takes.map((take) => [take.start, take.end, take.segments.length, take.segments.filter((one) => one.locked).length]), gaps.map((gap) => gap.words), mayOperate()]);
     if (key === this.#key) return;
     this.#key = key;
+    this.segments = takes.flatMap((take) => take.segments);
+    this.check.hidden = !takes.length;
     this.#open = new Set([...this.list.querySelectorAll("details[open]")].map((node) => node.dataset.start));
     const rows = [];
     takes.forEach((take, place) => {
@@ -123,25 +127,44 @@ export class Takes {
     const spared = segments.length - free.length;
     const detail = t("delete.detail", { n: free.length, size: bytes(total(free)) }) + (spared ? ` ${t("delete.spared", { n: spared })}` : "");
     if (!(await ask(t("delete.question", { name }), { yes: t("delete.yes"), detail, dangerous: true }))) return;
+    const done = await this.#each(free, "delete.done", (one) => remove(`/api/recordings/${one.path}`));
+    if (done) say(t("deleted", { n: done }));
+    this.ask.changed(free.slice(0, done));
+  }
+
+  /** Look whether the day's files are sound; what is damaged stays named until the next look. */
+  async #check() {
+    const bad = [];
+    write(this.found, "");
+    const done = await this.#each(this.segments, "check.done", async (one) => {
+      const { damage } = await read(`/api/verify/${one.path}`).catch((error) => {
+        if (error.status !== 404) throw error;
+        return {}; // it was deleted meanwhile
+      });
+      if (damage) bad.push(`${cameraName(one.camera)} ${clockTime(one.start)} ${damage}`);
+    });
+    write(this.found, [t(bad.length ? "check.bad" : "check.good", { n: done, bad: bad.length }), ...bad].join(" · "));
+  }
+
+  /** Work through files one after the other, showing how far it is; how many were done when it ended or was stopped. */
+  async #each(files, words, step) {
     this.stopped = false;
-    this.work.hidden = free.length < 5;
-    this.bar.max = free.length;
+    this.work.hidden = files.length < 5;
+    this.bar.max = files.length;
     let done = 0;
     try {
-      for (const one of free) {
+      for (const one of files) {
         if (this.stopped) break;
-        write(this.words, t("delete.done", { n: done, of: free.length }));
+        write(this.words, t(words, { n: done, of: files.length }));
         this.bar.value = done;
-        await remove(`/api/recordings/${one.path}`);
+        await step(one);
         done += 1;
       }
-      say(t("deleted", { n: done }));
     } catch (error) {
       sayRefused(error);
-    } finally {
-      this.work.hidden = true;
-      this.ask.changed(free.slice(0, done));
     }
+    this.work.hidden = true;
+    return done;
   }
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from edge_agent.core.model import Now
 from edge_agent.mqtt.claim import OFFLINE, ONLINE, Claim
+from edge_agent.mqtt.doubts import Doubts
 from edge_agent.mqtt.endpoint import Endpoint
 from edge_agent.mqtt.intake import FLOOD_ANSWER_S, Intake, RawCommand
 from edge_agent.mqtt.messages import Incoming, Message, Subscription
@@ -126,6 +127,8 @@ class Gateway:
         self._claim = Claim(self._tree, settings.device, settings.boot_id)
         version_5 = settings.endpoint.version_5
         self._intake = Intake(self._tree, settings.device, settings.groups, as_published=version_5)
+        result = self._tree.build(DeviceTopic(settings.device, DeviceKind.RESULT))
+        self._doubts = None if version_5 else Doubts(self._intake, result, self._decided)
         self._held: list[Incoming] | None = None
         self._look: _Look | None = None
         self._in_group = False
@@ -170,6 +173,8 @@ class Gateway:
         self._delayed.clear()
         if self._flood_timer is not None:
             self._flood_timer.cancel()
+        if self._doubts is not None:
+            self._doubts.close()
         await self._uplink.stop()
 
     # ---- documents
@@ -308,6 +313,8 @@ class Gateway:
                 # Who may not look finds nothing. What there is comes before the answer to the next subscription.
                 await session.subscribe([Subscription(self._look.topic_filter)])
             self._tell_refused(await session.subscribe(subscriptions))
+            if self._doubts is not None:
+                self._doubts.ask(session)
         finally:
             held, self._held = self._held, None
         for message in held:
@@ -340,10 +347,15 @@ class Gateway:
 
     def _command(self, message: Incoming) -> None:
         raw = self._intake.judge(message, self._callbacks.now())
-        if raw is not None:
+        if raw is not None and (self._doubts is None or not self._doubts.takes(message, raw)):
             self._submit(raw)
-        elif self._intake.flooded and self._flood_timer is None:
+        elif raw is None and self._intake.flooded and self._flood_timer is None:
             self._flood_timer = self._loop.call_later(FLOOD_ANSWER_S, self._answer_flood)
+        self._tell_retained()
+
+    def _decided(self, raw: RawCommand) -> None:
+        """A live command of which it is known now whether it is retained."""
+        self._submit(raw)
         self._tell_retained()
 
     def _submit(self, raw: RawCommand) -> None:

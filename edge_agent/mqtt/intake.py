@@ -91,6 +91,11 @@ class Intake:
             self._present = {topic: None for topic in self._present if topic in self._confirmed}
         self._confirmed = None
 
+    def keeps(self, message: Incoming) -> bool:
+        """Whether the broker keeps just this command, as far as it has shown."""
+        digest = blake2b(message.payload, digest_size=16).digest()
+        return message.topic in self._present and self._retained.get(message.topic) == digest
+
     def judge(self, message: Incoming, received: Now) -> RawCommand | None:
         """The command in a message, or None where there is nothing to do or its answer comes with `flood_answer`."""
         topic = self._tree.parse(message.topic)
@@ -157,7 +162,7 @@ class Intake:
         if len(self._present) < _REMEMBERED:
             self._present[message.topic] = None
         if self._confirmed is None:
-            return True  # live: somebody has sent it just now
+            return self._as_published or not known  # live, with MQTT 5: somebody has sent it just now
         self._confirmed.add(message.topic)
         return not known
 

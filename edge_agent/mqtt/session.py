@@ -117,23 +117,24 @@ class Session:
 
         Raises `BrokerUnavailable` when the connection ends meanwhile or no answer comes.
         """
-        options: list[Any] = [(one.topic_filter, self._options(one)) for one in subscriptions]
-        rc, packet_id = self._client.subscribe(options)
-        if rc != MQTT_ERR_SUCCESS or packet_id is None:
-            raise BrokerUnavailable(Trouble.LOST, f"the connection to {self._endpoint} is gone")
-        suback: asyncio.Future[list[str | None]] = self._loop.create_future()
-        self._subacks[packet_id] = suback
+        suback = self.ask(subscriptions)
         either: list[asyncio.Future[Any]] = [suback, self.ended]
-        try:
-            await asyncio.wait(either, timeout=ANSWER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            del self._subacks[packet_id]
+        await asyncio.wait(either, timeout=ANSWER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         if suback.done():
             answers = zip(subscriptions, suback.result(), strict=False)
             return {one.topic_filter: reason for one, reason in answers if reason is not None}
         if self.ended.done():
             raise self.ended.result()
         raise BrokerUnavailable(Trouble.NO_ANSWER, "the broker does not answer a subscription")
+
+    def ask(self, subscriptions: Sequence[Subscription]) -> asyncio.Future[list[str | None]]:
+        """Subscribe without waiting; the reasons of refusals, if an answer comes. Raises `BrokerUnavailable`."""
+        options: list[Any] = [(one.topic_filter, self._options(one)) for one in subscriptions]
+        rc, packet_id = self._client.subscribe(options)
+        if rc != MQTT_ERR_SUCCESS or packet_id is None:
+            raise BrokerUnavailable(Trouble.LOST, f"the connection to {self._endpoint} is gone")
+        suback = self._subacks[packet_id] = self._loop.create_future()
+        return suback
 
     def publish(self, message: Message) -> int | None:
         """Hand over one message and return its packet id, None at QoS 0. Raises `MessageTooLarge`.
@@ -337,7 +338,7 @@ class Session:
     def _on_subscribe(
         self, _client: Client, _userdata: Any, packet_id: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
-        suback = self._subacks.get(packet_id)
+        suback = self._subacks.pop(packet_id, None)
         if suback is not None and not suback.done():
             suback.set_result([str(reason) if reason.is_failure else None for reason in reasons])
 

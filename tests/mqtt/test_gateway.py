@@ -163,6 +163,35 @@ async def test_a_retained_command_is_seen_when_it_arrives_live(mosquitto: Mosqui
             assert [raw.retained for raw in house.commands] == [True]
 
 
+async def test_a_retained_command_is_seen_live_over_3_1_1_too(mosquitto: Mosquitto) -> None:
+    async with running(make_house(mosquitto.port, protocol=ProtocolVersion.V311, groups=("north",))) as house:
+        await house.until(lambda house: house.gateway.connected)
+        for topic in ("blackbox/van7/cmd/start", "blackbox/@north/cmd/start"):
+            house.commands.clear()
+            mosquitto.publish(topic, "dual-640", retain=True)
+            assert topic in await house.problem("retained_command")
+            mosquitto.publish(topic, "cam0-640")
+            await house.until(lambda house: len(house.commands) == 2)
+            mosquitto.publish(topic, "", retain=True)
+            await house.until(lambda house: not house.problems)
+            told = [(raw.payload, raw.retained, raw.refusal is not None) for raw in house.commands]
+            assert told == [(b"dual-640", True, False), (b"cam0-640", False, False), (b"", False, True)]
+
+
+async def test_commands_that_come_at_once_over_3_1_1_are_each_obeyed_in_their_order(mosquitto: Mosquitto) -> None:
+    mosquitto.publish("blackbox/van7/cmd/mode", "dual-640", retain=True)
+    async with running(make_house(mosquitto.port, protocol=ProtocolVersion.V311)) as house:
+        await house.problem("retained_command")
+        with Listener(mosquitto.port) as sender:
+            for number in range(10):
+                sender.publish("blackbox/van7/cmd/start", str(number), qos=0)
+            sender.publish("blackbox/van7/cmd/stop", "x", retain=True)
+        await house.until(lambda house: len(house.commands) == 12)
+        assert [raw.payload for raw in house.commands] == [b"dual-640", *(b"%d" % number for number in range(10)), b"x"]
+        assert [raw.retained for raw in house.commands] == [True, *[False] * 10, True]
+        assert "cmd/mode, blackbox/van7/cmd/stop" in house.problems["retained_command"]
+
+
 async def test_clearing_a_retained_command_of_a_3_1_1_agent_starts_nothing(mosquitto: Mosquitto) -> None:
     mosquitto.publish("blackbox/van7/cmd/start", "dual-640", retain=True)
     async with running(make_house(mosquitto.port, protocol=ProtocolVersion.V311)) as house:

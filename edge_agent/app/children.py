@@ -20,11 +20,16 @@ def media_argv(module: str, arguments: Sequence[str] = ()) -> list[str]:
     return [sys.executable, "-m", f"edge_agent.media.{module}", *arguments]
 
 
-async def run_child(module: str, arguments: Sequence[str], patience_s: float = CHILD_PATIENCE_S) -> bytes:
-    """Run `edge_agent.media.{module}` and return what it wrote to stdout. Raises `ChildFailed`. Safe to cancel."""
+async def run_child(
+    module: str, arguments: Sequence[str], patience_s: float = CHILD_PATIENCE_S, descriptors: Sequence[int] = ()
+) -> bytes:
+    """Run `edge_agent.media.{module}` and return what it wrote to stdout. Raises `ChildFailed`. Safe to cancel.
+
+    The child inherits `descriptors` under their numbers.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
-            *media_argv(module, arguments), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+            *media_argv(module, arguments), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, pass_fds=descriptors
         )
     except OSError as error:
         raise ChildFailed(f"{module} cannot be started now ({error.strerror or error}): try again later") from error

@@ -134,7 +134,7 @@ class House:
         self._upkeep = self._build_upkeep(health)
         runs = self._build_runs(tasks)
         stores, cameras = self._stores, list(self._screens.views)
-        self._library = Library(stores.archive, config.recording.root, stores.footage, cameras, runs.open_footage)
+        self._library = Library(stores.archive, config.recording.root, stores.footage, cameras, runs.spooled_footage)
         memory = Memory(self._stores.state_file, self._stores.state, self._machine_boot, tasks, self._driver.post)
         self._driver.start(Hands(runs, self._outlet, memory, Jobs(self._build_bench(), tasks), self))
         self._driver.status.subscribe(self._screens.status)

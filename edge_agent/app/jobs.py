@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from edge_agent.app.children import ChildFailed, run_child
-from edge_agent.app.library import Library, clip_arguments
+from edge_agent.app.library import Library
 from edge_agent.app.shelf import policy_of
 from edge_agent.app.stores import Stores
 from edge_agent.config import Config
@@ -190,18 +191,19 @@ class Jobs:
 
     async def _clip(self, camera: str, start: datetime, end: datetime) -> tuple[Code, str, dict[str, Any]]:
         bench = self._bench
-        pieces = await bench.library.pieces(camera, start, end)
-        if isinstance(pieces, Refusal):
-            raise JobFailed(pieces.code, pieces.message)
-        await bench.stores.footage.run(bench.stores.volume.demand)
-        written = await bench.stores.footage.run(bench.stores.archive.new_clip)
-        try:
-            await run_child("clip", clip_arguments(str(written), pieces, start, end))
-        except ChildFailed as error:
-            raise JobFailed(Code.INTERNAL, str(error)) from error
-        path = await bench.stores.footage.run(
-            bench.stores.archive.store_clip, written, camera, start, end, dated=self._dated
-        )
+        stores = bench.stores
+        reel = await bench.library.reel(camera, start, end)
+        if isinstance(reel, Refusal):
+            raise JobFailed(reel.code, reel.message)
+        with closing(reel):
+            await stores.footage.run(stores.volume.demand)
+            written = await stores.footage.run(stores.archive.new_clip)
+            try:
+                await run_child("clip", reel.arguments(str(written)), descriptors=reel.descriptors)
+            except ChildFailed as error:
+                raise JobFailed(Code.INTERNAL, str(error)) from error
+        store = stores.archive.store_clip
+        path = await stores.footage.run(store, written, camera, start, end, dated=self._dated)
         bench.report(EventType.CLIP_READY, {"camera": camera, "path": path, "url": f"/recordings/{path}"})
         data = {"path": path, "url": f"/recordings/{path}"}
         return Code.OK, f"a clip of {camera} at /recordings/{path}", data

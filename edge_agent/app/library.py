@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
@@ -17,14 +18,48 @@ from edge_agent.core.model import Code
 from edge_agent.core.modes import unknown
 from edge_agent.storage.album import newest_snapshots
 from edge_agent.storage.archive import Archive, Deleted
-from edge_agent.storage.errors import StorageError
+from edge_agent.storage.errors import StorageError, storage_errors
 from edge_agent.storage.index import Filter, Page
 from edge_agent.storage.soundness import Checked, check_segment
+from edge_agent.storage.tree import open_regular
 from edge_agent.web.ports import Picture, Wanted
 from edge_agent.wire.values import format_instant
 
 CHUNK_BYTES = 256 * 1024
 THUMBNAILS_AT_ONCE = 2
+HELD = 100
+"""Files of a clip that are held open for it, the oldest: those that retention may take meanwhile."""
+
+
+class Reel:
+    """The files of a clip from `start` to `end`, in order. Those that are held can be read whatever becomes of them.
+
+    A child gets `descriptors`; `close` when it has them.
+    """
+
+    def __init__(self, start: datetime, end: datetime) -> None:
+        self.pieces: list[tuple[Path, datetime]] = []
+        """Each file's path, for a held one that of its descriptor, and the instant of its first picture."""
+        self.descriptors: list[int] = []
+        self._window = start, end
+
+    def add(self, path: Path, descriptor: int | None, started_at: datetime) -> None:
+        """Put another file at the end; a descriptor belongs to the reel from now on."""
+        if descriptor is not None:
+            self.descriptors.append(descriptor)
+            path = Path(f"/proc/self/fd/{descriptor}")
+        self.pieces.append((path, started_at))
+
+    def arguments(self, output: str) -> list[str]:
+        """What the clip child is told."""
+        return clip_arguments(output, self.pieces, *self._window)
+
+    def close(self) -> None:
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+    def __del__(self) -> None:
+        self.close()  # a clip whose asker went away before its first byte is begun by nobody
 
 
 class Library:
@@ -36,10 +71,10 @@ class Library:
         root: Path,
         disk: Disk,
         cameras: Sequence[str],
-        open_footage: Callable[[str], list[OpenFootage]],
+        spooled_footage: Callable[[str], list[OpenFootage]],
     ) -> None:
         self._cameras = cameras
-        self._open_footage = open_footage
+        self._spooled_footage = spooled_footage
         self._archive = archive
         self._root = root
         self._disk = disk
@@ -98,39 +133,56 @@ class Library:
 
     async def clip(self, camera: str, start: datetime, end: datetime) -> AsyncGenerator[bytes, None] | Refusal:
         try:
-            pieces = await self.pieces(camera, start, end)
+            reel = await self.reel(camera, start, end)
         except StorageError as error:
             return Refusal(Code.INTERNAL, str(error))
-        if isinstance(pieces, Refusal):
-            return pieces
-        return _stream(clip_arguments("-", pieces, start, end))
+        return reel if isinstance(reel, Refusal) else _stream(reel)
 
-    async def pieces(self, camera: str, start: datetime, end: datetime) -> list[tuple[Path, datetime]] | Refusal:
-        """The files that hold a window, with their starts, oldest first, the one being written included.
+    async def reel(self, camera: str, start: datetime, end: datetime) -> Reel | Refusal:
+        """The files that hold a window, the one being written included. Close it. Raises `StorageError`.
 
         Refuses a window without footage, and one with pictures of several sizes: one file cannot hold them.
         """
-        stored = await self._disk.run(self._archive.window, camera, start, end)
-        written = [one for one in self._open_footage(camera) if one.started_at < end]
-        if not stored and not written:
+        spooled = [one for one in self._spooled_footage(camera) if one.started_at < end]
+        # In one call, so that nothing is stored or deleted between what is found and what is opened.
+        reel, sizes = await self._disk.run(self._load, camera, start, end, spooled)
+        if reel.pieces and len(sizes) == 1:
+            return reel
+        reel.close()
+        if not reel.pieces:
             if camera not in self._cameras:
                 return Refusal(Code.UNKNOWN_CAMERA, unknown("camera", camera, self._cameras))
             return Refusal(
                 Code.NOT_FOUND, f"{camera} has no footage between {format_instant(start)} and {format_instant(end)}"
             )
-        sizes = {(segment.width, segment.height) for segment in stored} | {one.size for one in written}
-        if len(sizes) > 1:
-            told = " and ".join(f"{width}x{height}" for width, height in sorted(sizes))
-            return Refusal(
-                Code.OUT_OF_RANGE,
-                f"{camera} recorded {told} in this window, and a file has one size: ask for a window with one of them",
-            )
-        pieces = [(self._root / segment.path, segment.started_at) for segment in stored]
-        return pieces + [(one.path, one.started_at) for one in written]
+        told = " and ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        return Refusal(
+            Code.OUT_OF_RANGE,
+            f"{camera} recorded {told} in this window, and a file has one size: ask for a window with one of them",
+        )
+
+    def _load(
+        self, camera: str, start: datetime, end: datetime, spooled: Sequence[OpenFootage]
+    ) -> tuple[Reel, set[tuple[int, int]]]:
+        """The reel, and the sizes of its pictures. What was stored since `spooled` was seen is found in the archive."""
+        reel, sizes = Reel(start, end), set()
+        try:
+            for segment in self._archive.window(camera, start, end):
+                held = self._archive.open(segment.path) if len(reel.pieces) < HELD else None
+                reel.add(self._root / segment.path, held, segment.started_at)
+                sizes.add((segment.width, segment.height))
+            for one in spooled:
+                with storage_errors("open", one.path), contextlib.suppress(FileNotFoundError):
+                    reel.add(one.path, open_regular(one.path), one.started_at)
+                    sizes.add(one.size)
+        except StorageError:
+            reel.close()
+            raise
+        return reel, sizes
 
     def recording_since(self) -> datetime | None:
         """The start of the oldest footage that is not stored yet; None when nothing is being recorded."""
-        return min((one.started_at for camera in self._cameras for one in self._open_footage(camera)), default=None)
+        return min((one.started_at for camera in self._cameras for one in self._spooled_footage(camera)), default=None)
 
     async def _make_thumbnail(self, path: str) -> None:
         segment = path.removesuffix(".jpg") + ".mp4"
@@ -148,11 +200,16 @@ def clip_arguments(output: str, pieces: Sequence[tuple[Path, datetime]], start: 
     return [output, *(str(path) for path, _ in pieces), "--from", f"{from_s:.3f}", "--to", f"{to_s:.3f}"]
 
 
-async def _stream(arguments: Sequence[str]) -> AsyncGenerator[bytes, None]:
+async def _stream(reel: Reel) -> AsyncGenerator[bytes, None]:
     """What the clip child writes, as it writes it."""
-    process = await asyncio.create_subprocess_exec(
-        *media_argv("clip", arguments), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
-    )
+    with contextlib.closing(reel):
+        process = await asyncio.create_subprocess_exec(
+            *media_argv("clip", reel.arguments("-")),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            pass_fds=reel.descriptors,
+        )
     try:
         if process.stdout is not None:
             while chunk := await process.stdout.read(CHUNK_BYTES):

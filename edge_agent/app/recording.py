@@ -80,7 +80,7 @@ class Studio:
 
 @dataclass(frozen=True, slots=True)
 class OpenFootage:
-    """The segment that is being written now: its whole fragments can be read."""
+    """A segment in the spool, mostly the one that is being written now: its whole fragments can be read."""
 
     index: int
     path: Path
@@ -96,6 +96,8 @@ class Recording:
         self._record = record
         self._studio = studio
         self.open: OpenFootage | None = None
+        self.waiting: tuple[OpenFootage, ...] = ()
+        """Finished segments that were not stored yet at the last look."""
         self._spooled: SpoolRun | None = None
         self._stop_asked = asyncio.Event()
         self._timeouts = TimeoutWatch()
@@ -235,16 +237,21 @@ class Recording:
         if look.bytes_total > self._seen_bytes:
             self._seen_bytes, self._grew_mono_s, self._quiet_looks = look.bytes_total, now.mono_s, 0
             studio.post(ev.BytesSeen(self.run.camera, self.run.run_id))
+        self.waiting = tuple(self._footage(one) for one in look.closed)
         if look.open is not None and (self.open is None or look.open.index != self.open.index):
-            started_at = start_instant((self._record.first_frame or now).wall, spooled.offset_s(look.open))
-            size = (self.run.profile.width, self.run.profile.height)
-            self.open = OpenFootage(look.open.index, look.open.path, started_at, size)
-            name = str(segment_path(self.run.camera, self.run.profile, started_at))
+            self.open = self._footage(look.open)
+            name = str(segment_path(self.run.camera, self.run.profile, self.open.started_at))
             studio.post(ev.SegmentOpened(self.run.camera, self.run.run_id, name))
         if look.bytes_total and now.mono_s - self._synced_mono_s >= SYNC_EVERY_S:
             self._synced_mono_s = now.mono_s
             await self._sync(spooled)
         await self._commit_all(look.closed)
+
+    def _footage(self, spooled: SpooledSegment) -> OpenFootage:
+        first = self._record.first_frame or self._record.spawned
+        started_at = start_instant(first.wall, self._the_spooled().offset_s(spooled))
+        size = (self.run.profile.width, self.run.profile.height)
+        return OpenFootage(spooled.index, spooled.path, started_at, size)
 
     async def _sync(self, spooled: SpoolRun) -> None:
         studio, run = self._studio, self.run

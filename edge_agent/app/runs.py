@@ -98,6 +98,12 @@ class Runs:
         living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
         return [life.open for life in sorted(living, key=lambda life: life.run.sequence) if life.open is not None]
 
+    def spooled_footage(self, camera: str) -> list[OpenFootage]:
+        """The same, and before them what is finished and not stored yet."""
+        living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
+        lives = sorted(living, key=lambda life: life.run.sequence)
+        return [one for life in lives for one in (*life.waiting, life.open) if one is not None]
+
     # -- ports.Runs ---------------------------------------------------------------------------------------------------
 
     def start(self, run: Run, session: Session | None) -> None:

@@ -126,7 +126,7 @@ def _add_recordings(recordings: _Commands) -> None:
         "Fails when a file is damaged; gaps alone do not count as damage.",
     )
     verify.add_argument(
-        "--every-byte", action="store_true", help="read all pictures too, which finds unreadable sectors and takes long"
+        "--every-byte", action="store_true", help="read all pictures too, which finds every changed bit and takes long"
     )
     verify.add_argument("--camera", type=_name, metavar="CAMERA", help="only of this camera")
     _add_window(verify, required=False)

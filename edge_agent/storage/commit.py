@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from edge_agent.core.model import RunRecord
 from edge_agent.core.segments import believed_duration_s, is_archive_path, start_instant, start_offset_s
 from edge_agent.storage.durable import sync_folder, write_all
 from edge_agent.storage.fmp4 import Walk, walk
-from edge_agent.storage.metadata import Metadata, encode_box, read_box
+from edge_agent.storage.metadata import Metadata, digest, encode_box, read_box
 from edge_agent.storage.spool import SpooledSegment
 from edge_agent.storage.tree import move_without_replacing, opened, opened_folder, reader_of, unlink_if_there
 
@@ -47,7 +47,7 @@ def seal(path: Path, describe: Callable[[Walk], Metadata]) -> Sealed | None:
             return None
         metadata = read_box(read, size) if whole.end == size else None
         if metadata is None:
-            metadata = describe(whole)
+            metadata = replace(describe(whole), sha256=digest(read, whole.end))
             if whole.end < size:
                 os.ftruncate(descriptor, whole.end)
             os.lseek(descriptor, whole.end, os.SEEK_SET)

@@ -6,6 +6,7 @@ once more, so that it can be read from the file's end. The index is rebuilt from
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -19,6 +20,7 @@ from edge_agent.storage.fmp4 import Read, last_box
 BOX_UUID = UUID("7f0c2b5e-6a44-4c0b-9f0e-5b1acb0e6d01").bytes
 MAX_BOX_BYTES = 4096
 VERSION = 1
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Metadata:
     `boot_id` and `mono_s` place its first frame on the monotonic clock of one boot, which orders footage whatever the
     wall clock did; `boot_id` is empty where no process was recorded. `clock_synchronized` None means unknown. Runs of
     one `session` belong to one recording, from its start to its stop: what lies between them is a gap by fault, not by
-    command. Empty where it was not noted.
+    command. Empty where it was not noted. `sha256` is of all bytes before the box, in hex; empty where not noted.
     """
 
     run_id: str
@@ -46,6 +48,15 @@ class Metadata:
     mono_s: float
     clock_synchronized: bool | None
     session: str = ""
+    sha256: str = ""
+
+
+def digest(read: Read, end: int) -> str:
+    """The SHA-256 of what lies before `end`. Reads all of it: 0.1 s for a minute of 1080p on a slow core."""
+    found = hashlib.sha256()
+    for offset in range(0, end, _READ_BYTES):
+        found.update(read(offset, min(_READ_BYTES, end - offset)))
+    return found.hexdigest()
 
 
 def encode_box(metadata: Metadata) -> bytes:
@@ -55,6 +66,12 @@ def encode_box(metadata: Metadata) -> bytes:
     text = json.dumps(document).encode()
     length = struct.pack(">I", 8 + len(BOX_UUID) + len(text) + 4)
     return length + b"uuid" + BOX_UUID + text + length
+
+
+def box_bytes(read: Read, size: int) -> int:
+    """The length of the file's last box if it is a description, 0 if it is none."""
+    box = last_box(read, size, b"uuid", MAX_BOX_BYTES)
+    return 0 if box is None or not box[1].startswith(BOX_UUID) else size - box[0]
 
 
 def read_box(read: Read, size: int) -> Metadata | None:
@@ -90,4 +107,5 @@ def _decode(document: dict[str, Any]) -> Metadata:
         mono_s=numbers[1],
         clock_synchronized=document["clock_synchronized"],
         session=str(document.get("session", "")),
+        sha256=str(document.get("sha256", "")),
     )

@@ -1,7 +1,7 @@
 """Whether a stored segment is what it should be: looked at from its first box to its description, without decoding.
 
 Read only. It finds what a power cut, a bad card or a hand can do to a file: parts that are cut off, overwritten, zeroed
-or unreadable. Bits that changed within a picture are not found.
+or unreadable; and, where every byte is read, any bit that is not as it was stored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edge_agent.core.gaps import Piece
 from edge_agent.core.model import Profile
 from edge_agent.core.segments import parse_segment_path, segment_path
 from edge_agent.storage.fmp4 import Read, Walk, walk
-from edge_agent.storage.metadata import Metadata, read_box
+from edge_agent.storage.metadata import Metadata, box_bytes, digest, read_box
 from edge_agent.storage.tree import opened, opened_folder, reader_of
 
 _HEADER = struct.Struct(">I4s")
@@ -55,8 +55,8 @@ class Checked:
 def check_segment(root: Path, path: str, *, every_byte: bool = False) -> Checked:
     """Look at one stored segment. Blocking; raises nothing for what a disk can do.
 
-    Reads box and picture headers, a few per cent of the file; with `every_byte` all of it, which also finds sectors
-    that cannot be read and zeros within a picture, and takes as long as the disk needs.
+    Reads box and picture headers, a few per cent of the file; with `every_byte` all of it, which finds every changed
+    bit and sectors that cannot be read, and takes as long as the disk needs.
     """
     place = PurePosixPath(path)
     try:
@@ -88,6 +88,8 @@ def _damage(read: Read, size: int, whole: Walk, facts: Metadata | None, *, every
     at = _first_bad_unit(read, whole.end, every_byte=every_byte)
     if at is not None:
         return f"has damaged pictures from byte {at} of {size} on"
+    if every_byte and facts.sha256 and facts.sha256 != digest(read, size - box_bytes(read, size)):
+        return "has changed since it was stored: its SHA-256 is not the one that it was stored with"
     if (whole.track.width, whole.track.height) != (facts.width, facts.height):
         return f"shows {whole.track.width}x{whole.track.height} and says {facts.width}x{facts.height}"
     return None

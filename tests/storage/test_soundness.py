@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_agent.storage.archive import Archive
-from edge_agent.storage.metadata import read_box
+from edge_agent.storage.metadata import box_bytes, encode_box, read_box
 from edge_agent.storage.soundness import check_segment
 from edge_agent.storage.tree import opened, reader_of
 from tests.storage.footage import as_asked, now, record_segment, run_record, store
@@ -113,3 +114,28 @@ def test_a_link_is_not_followed(root: Path, path: str) -> None:
     damage = check_segment(root, path).damage
     assert damage is not None
     assert damage.startswith("cannot be read")
+
+
+def test_a_single_bit_that_changed_is_found_by_who_reads_every_byte(root: Path, path: str) -> None:
+    size = check_segment(root, path).size_bytes
+    with (root / path).open("rb") as file:
+        content = file.read()
+    at = content.index(b"mdat") + (size // 10)
+    overwrite(root / path, at, bytes([content[at] ^ 1]))
+    assert check_segment(root, path).damage is None
+    damage = check_segment(root, path, every_byte=True).damage
+    assert damage is not None
+    assert "SHA-256" in damage
+
+
+def test_a_file_of_an_agent_that_noted_no_digest_is_sound(root: Path, path: str) -> None:
+    with opened(root / path) as descriptor:
+        size = (root / path).stat().st_size
+        facts = read_box(reader_of(descriptor), size)
+        end = size - box_bytes(reader_of(descriptor), size)
+    assert facts is not None
+    assert len(facts.sha256) == 64
+    os.truncate(root / path, end)
+    with (root / path).open("ab") as file:
+        file.write(encode_box(replace(facts, sha256="")))
+    assert check_segment(root, path, every_byte=True).damage is None

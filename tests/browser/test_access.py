@@ -73,6 +73,24 @@ def test_a_viewer_sees_everything_and_can_press_nothing(agent: RunningAgent, ope
     expect(window["#viewer"]).to_contain_text("not operate")
     for control in (window["#record"], window["#mode"], window.button("Snapshot")):
         expect(control).to_be_disabled()
+    window.page.get_by_role("link", name="Settings").click()
+    apply = window.button("Apply")
+    expect(apply).to_be_disabled()
+    # It looks so, too.
+    colour = "button => getComputedStyle(button).backgroundColor"
+    assert apply.evaluate(colour) == window["#record"].evaluate(colour)
+
+
+def test_a_phone_shows_the_devices_name_and_lets_log_out_in_the_settings(
+    agent: RunningAgent, open_window: OpenWindow
+) -> None:
+    window = open_window(width=360)
+    log_in(window, OPERATOR)
+    window.state("Idle")
+    assert window["#device"].evaluate("name => name.scrollWidth <= name.clientWidth")
+    window.page.get_by_role("link", name="Settings").click()
+    window["#settings"].get_by_role("button", name="Log out").click()
+    expect(window.page.get_by_label("Token")).to_be_visible()
 
 
 def test_who_is_not_let_in_any_more_lands_at_the_login(agent: RunningAgent, open_window: OpenWindow) -> None:

@@ -181,7 +181,7 @@ class RecordingFile(Guard):
         self.set_header("Cache-Control", "private, no-cache")
         if "download" in self.request.query_arguments:
             self.set_header("Content-Disposition", f'attachment; filename="{name}"')
-        if self._has_it(etag):
+        if self._has_it(etag, modified):
             self.set_status(HTTPStatus.NOT_MODIFIED)
             return
         span = self._span(info.st_size, etag, modified)
@@ -191,8 +191,10 @@ class RecordingFile(Guard):
             return
         await self._send(descriptor, span)
 
-    def _has_it(self, etag: str) -> bool:
-        known = self.request.headers.get("If-None-Match", "")
+    def _has_it(self, etag: str, modified: str) -> bool:
+        known = self.request.headers.get("If-None-Match")
+        if known is None:
+            return self.request.headers.get("If-Modified-Since") == modified
         return etag in (part.strip().removeprefix("W/") for part in known.split(",")) or known.strip() == "*"
 
     def _span(self, size: int, etag: str, modified: str) -> Span:

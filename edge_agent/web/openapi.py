@@ -23,6 +23,7 @@ _JSON = "application/json"
 _NAME = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 _LABEL = {"type": "string", "pattern": "^[A-Za-z0-9 ._-]{0,64}$"}
 _INSTANT = {"type": "string", "format": "date-time"}
+_ASKED_INSTANT = {"anyOf": [_INSTANT, {"type": "number", "minimum": 0, "description": "Seconds since 1970"}]}
 
 
 def openapi(version: str) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def _payloads(body: type[CommandBody]) -> dict[str, Any]:
         return {_JSON: {"schema": keys}}
     text = {"description": f"In place of an object: `{body.text_key}` alone"}
     return {
-        _JSON: {"schema": {"anyOf": [keys, text | {"type": ["string", "number", "boolean"]}]}},
+        _JSON: {"schema": {"anyOf": [keys, text | {"type": ["string", "number", "boolean", "null"]}]}},
         "text/plain": {"schema": text | {"type": "string"}},
     }
 
@@ -245,8 +246,8 @@ def _recordings() -> dict[str, Any]:
     filters = [
         _query("camera", _NAME, "Of this camera"),
         _query("mode", _NAME, "Recorded in this mode"),
-        _query("from", _INSTANT, "Footage after this instant"),
-        _query("to", _INSTANT, "Footage before this instant"),
+        _query("from", _ASKED_INSTANT, "Footage after this instant"),
+        _query("to", _ASKED_INSTANT, "Footage before this instant"),
         _query("locked", {"type": "boolean"}, "Only locked ones, or only others"),
         _query("label", _LABEL, "Recorded or locked under this label"),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "Recordings a page"),
@@ -258,8 +259,8 @@ def _recordings() -> dict[str, Any]:
     page["get"]["parameters"] = filters
     window = [
         _query("camera", _NAME, "Whose footage", required=True),
-        _query("from", _INSTANT, "Begin", required=True),
-        _query("to", _INSTANT, "End", required=True),
+        _query("from", _ASKED_INSTANT, "Begin", required=True),
+        _query("to", _ASKED_INSTANT, "End", required=True),
     ]
     clip = _get("clip", "One mp4 over segment borders", _binary(), tag="recordings", kind="video/mp4")
     clip["get"]["parameters"] = window

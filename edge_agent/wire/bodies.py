@@ -88,7 +88,14 @@ Resolution = Annotated[str, *_field(_resolution, {"enum": [*RESOLUTIONS, 640]})]
 Switch = Annotated[
     bool,
     *_field(
-        parse_switch, {"anyOf": [{"type": "string", "pattern": "^([Oo][Nn]|[Oo][Ff][Ff]|0|1)$"}, {"type": "boolean"}]}
+        parse_switch,
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^([Oo][Nn]|[Oo][Ff][Ff]|0|1|[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"},
+                {"type": "boolean"},
+                {"enum": [0, 1]},
+            ]
+        },
     ),
 ]
 Duration = Annotated[

@@ -31,6 +31,10 @@ async def test_a_segment_comes_whole_with_its_type_and_may_be_kept(tmp_path: Pat
         assert (again.code, again.body) == (304, b"")
         changed = await site.fetch(f"/recordings/{stored.path}", If_None_Match='"other"')
         assert changed.code == 200
+        since = response.headers["Last-Modified"]
+        assert (await site.fetch(f"/recordings/{stored.path}", If_Modified_Since=since)).code == 304
+        newer = await site.fetch(f"/recordings/{stored.path}", If_Modified_Since=since, If_None_Match='"other"')
+        assert newer.code == 200
 
 
 async def test_a_download_carries_its_name(tmp_path: Path) -> None:

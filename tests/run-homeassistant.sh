@@ -8,7 +8,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 # shellcheck source=deploy/provision.sh
 . "$root/deploy/provision.sh"
 
-require mosquitto=mosquitto mosquitto_pub=mosquitto-clients ffmpeg=ffmpeg
+require mosquitto=mosquitto mosquitto_pub=mosquitto-clients ffmpeg=ffmpeg chromium=chromium
 prepare_venv requirements-dev.lock
 
 if [ -z "${EDGE_AGENT_HOMEASSISTANT:-}" ]; then
@@ -36,10 +36,10 @@ if [ -z "${EDGE_AGENT_HOMEASSISTANT:-}" ]; then
             recorder automation script input_boolean analytics image camera event stream >"$venv/requirements.txt"
         pip_install --requirement "$venv/requirements.txt" ||
             die 'pip could not install what the integrations need. Its messages are above.'
-        # What it sets up unasked, such as voice assistants, may be missing: some of that is not to be had as wheels.
+        # Some of what it sets up unasked, such as voice assistants, needs a compiler; only its pages would miss it.
         "$venv/bin/python" "$root/tests/homeassistant/requirements_of.py" >"$venv/unasked.txt"
         while read -r requirement; do
-            pip_install --only-binary :all: "$requirement" || say "goes without $requirement"
+            pip_install --prefer-binary "$requirement" || say "goes without $requirement"
         done <"$venv/unasked.txt"
         touch "$venv/.installed"
     fi

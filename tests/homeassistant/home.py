@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -106,7 +107,13 @@ class AgentProcess:
         self.started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
         with (self.directory / "agent.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self.command("run"), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command("run"),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Cameras of its own: by default all agents of a machine share the simulated ones.
+                env=os.environ | {"EDGE_AGENT_SIM_LOCK_DIR": str(self.directory)},
             )
 
     def stop(self) -> None:

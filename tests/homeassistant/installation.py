@@ -31,6 +31,19 @@ STOP_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 30.0
 _POLL_S = 0.1
 _ONBOARDING = {"version": 4, "minor_version": 1, "key": "onboarding", "data": {"done": ["core_config"]}}
+_MARKETPLACE = {
+    "entry_id": "0123456789abcdef0123456789abcdef",
+    "version": 1,
+    "domain": "marketplace",
+    "title": "Marketplace",
+    "data": {},
+    "options": {},
+    "source": "system",
+    "unique_id": None,
+    "disabled_by": "user",
+}
+"""Newer versions have a shop that looks at its catalogue on the Internet. Here it is switched off."""
+_ENTRIES = {"version": 1, "minor_version": 1, "key": "core.config_entries", "data": {"entries": [_MARKETPLACE]}}
 _BAD_LINE = re.compile(r"^\S+ \S+ (?:WARNING|ERROR|CRITICAL) ")
 
 CONFIGURATION = """\
@@ -93,6 +106,7 @@ class HomeAssistant:
         # Without this step Home Assistant would set up integrations that look for services on the Internet.
         (directory / ".storage").mkdir(exist_ok=True)
         (directory / ".storage/onboarding").write_text(json.dumps(_ONBOARDING))
+        (directory / ".storage/core.config_entries").write_text(json.dumps(_ENTRIES))
         (directory / "configuration.yaml").write_text(CONFIGURATION.format(port=self.port))
         # Newer versions keep this part in a store of their own. Found in the configuration alone it would be on trial,
         # and after five minutes they would restart without it.
@@ -185,6 +199,12 @@ class HomeAssistant:
         finally:
             connection.close()
         return content
+
+    def page_session(self) -> str:
+        """A script that makes a browser's page the owner's, as logging in would."""
+        tokens = {"access_token": self._token, "token_type": "Bearer", "refresh_token": "", "expires_in": 10**9}
+        place = {"hassUrl": self.url, "clientId": f"{self.url}/", "expires": (time.time() + 10**9) * 1000}
+        return f"localStorage.setItem('hassTokens', {json.dumps(json.dumps(tokens | place))})"
 
     def states(self) -> dict[str, State]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from edge_agent.mqtt.component import (
     text,
 )
 from edge_agent.mqtt.topics import CameraKind, DeviceKind
+
+UNNAMED = re.compile(r"cam(\d+)")
+"""A camera that nobody has given a name has its id for one, such as cam0."""
 
 
 def camera_components(device: Device, camera: Camera) -> dict[str, Component]:
@@ -78,7 +82,11 @@ def _camera_state(device: Device, camera: str, title: str) -> dict[str, Componen
             **DIAGNOSTIC,
         ),
         f"{camera}_segment": sensor(
-            status, f"{title} segment", text(of_camera(camera, "segment")), icon="mdi:filmstrip", **DIAGNOSTIC
+            status,
+            f"{title} segment",
+            f"{{{{ {of_camera(camera, 'segment')} | default(none) or 'none' }}}}",
+            icon="mdi:filmstrip",
+            **DIAGNOSTIC,
         ),
     }
 
@@ -97,6 +105,7 @@ def _camera_figures(device: Device, camera: str, title: str) -> dict[str, Compon
 
 def _title(device: Device, camera: Camera) -> str:
     """What a camera's entities begin with: not with the device's name, which is shown before it anyway."""
-    title = camera.name[:1].upper() + camera.name[1:]
+    numbered = UNNAMED.fullmatch(camera.name)
+    title = f"Camera {numbered[1]}" if numbered else camera.name[:1].upper() + camera.name[1:]
     words, others = title.casefold().split(), device.name.casefold().split()
     return f"Camera {title}" if words[: len(others)] == others else title

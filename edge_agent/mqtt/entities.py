@@ -147,7 +147,7 @@ def _state(device: Device) -> dict[str, Component]:
             status,
             "Last command",
             f"{{{{ {last}.verb ~ ' ' ~ {last}.status ~ ('' if {last}.code == 'ok' else ' (' ~ {last}.code ~ ')')"
-            f" if {last} is mapping else none }}}}",
+            f" if {last} is mapping else 'none' }}}}",
             icon="mdi:console-line",
             **DIAGNOSTIC,
         ),

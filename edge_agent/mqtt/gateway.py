@@ -11,15 +11,16 @@ import random
 import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.core.model import Now
 from edge_agent.mqtt.claim import OFFLINE, ONLINE, Claim
 from edge_agent.mqtt.doubts import Doubts
 from edge_agent.mqtt.endpoint import Endpoint
+from edge_agent.mqtt.greeting import Greeting, Rank
 from edge_agent.mqtt.intake import FLOOD_ANSWER_S, Intake, RawCommand
+from edge_agent.mqtt.lookout import Lookout
 from edge_agent.mqtt.messages import Incoming, Message, Subscription
 from edge_agent.mqtt.session import Session
 from edge_agent.mqtt.topics import (
@@ -40,25 +41,14 @@ log = logging.getLogger(__name__)
 
 GROUP_SPREAD_S = 0.5
 """Over how long the answers of a group are spread: a thousand must not hit the broker at once."""
+PREVIEWS_AGAIN_S = 3.0
+"""Home Assistant listens to a new camera's topic only some time after it has read of it, and previews are not kept."""
 _TELEMETRY_INTERVALS_KEPT = 3
 _GROUP_COMMANDS_REMEMBERED = 64
 _HELD_MAX = 100
 """Commands that an MQTT 5 broker had kept for us, held until the device id is claimed."""
 _JSON = "application/json"
 _JPEG = "image/jpeg"
-
-
-class _Rank(IntEnum):
-    """The order of the greeting."""
-
-    INFO = 0
-    STATUS = 1
-    TELEMETRY = 2
-    CAMERA = 3
-    DISCOVERY = 4
-    PREVIEW = 5
-    AVAILABILITY = 6
-    SNAPSHOT = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,24 +83,6 @@ class Callbacks:
     now: Callable[[], Now]
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What to look for on the next connection, who is told, and what came so far."""
-
-    topic_filter: str
-    found: Callable[[tuple[str, ...]], None]
-    topics: dict[str, None] = field(default_factory=dict)
-
-    def takes(self, message: Incoming) -> bool:
-        levels, wanted = message.topic.split("/"), self.topic_filter.split("/")
-        fits = len(levels) == len(wanted) and all(
-            one in ("+", level) for level, one in zip(levels, wanted, strict=True)
-        )
-        if fits and message.retain:
-            self.topics[message.topic] = None
-        return fits
-
-
 class Gateway:
     """Make it on the event loop, give it its documents, then await `run` in a task; end it by `stop`.
 
@@ -123,24 +95,25 @@ class Gateway:
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
         self._tree = TopicTree(settings.base_topic)
-        self._image: dict[_Rank, dict[str, Message]] = {rank: {} for rank in _Rank}
+        self._greeting = Greeting()
         self._claim = Claim(self._tree, settings.device, settings.boot_id)
         version_5 = settings.endpoint.version_5
         self._intake = Intake(self._tree, settings.device, settings.groups, as_published=version_5)
         result = self._tree.build(DeviceTopic(settings.device, DeviceKind.RESULT))
         self._doubts = None if version_5 else Doubts(self._intake, result, self._decided)
         self._held: list[Incoming] | None = None
-        self._look: _Look | None = None
+        self._look: Lookout | None = None
         self._in_group = False
         self._group_delays_s: OrderedDict[str, float] = OrderedDict()
         self._delayed: dict[asyncio.TimerHandle, Message] = {}
         self._flood_timer: asyncio.TimerHandle | None = None
+        self._preview_timer: asyncio.TimerHandle | None = None
         self._retained_told: tuple[str, ...] = ()
         self._leaving = False
         availability = self._tree.build(DeviceTopic(settings.device, DeviceKind.AVAILABILITY))
         self._online = Message(availability, ONLINE, retain=True)
         self._offline = Message(availability, OFFLINE, retain=True)
-        self._image[_Rank.AVAILABILITY][availability] = self._online
+        self._greeting.put(Rank.AVAILABILITY, self._online)
         # Brokers let a client that comes with a known id throw the other one out. No two agents share theirs.
         own = f"{settings.endpoint.client_id}-{settings.boot_id[:8]}"
         self._uplink = Uplink(
@@ -171,8 +144,9 @@ class Gateway:
             handle.cancel()
             self._uplink.send_fact(message)
         self._delayed.clear()
-        if self._flood_timer is not None:
-            self._flood_timer.cancel()
+        for timer in (self._flood_timer, self._preview_timer):
+            if timer is not None:
+                timer.cancel()
         if self._doubts is not None:
             self._doubts.close()
         await self._uplink.stop()
@@ -180,14 +154,14 @@ class Gateway:
     # ---- documents
 
     def info(self, document: Mapping[str, Any]) -> None:
-        self._document(_Rank.INFO, DeviceKind.INFO, document)
+        self._document(Rank.INFO, DeviceKind.INFO, document)
 
     def status(self, document: Mapping[str, Any]) -> None:
-        self._document(_Rank.STATUS, DeviceKind.STATUS, document)
+        self._document(Rank.STATUS, DeviceKind.STATUS, document)
 
     def telemetry(self, document: Mapping[str, Any]) -> None:
         expiry_s = max(1, round(_TELEMETRY_INTERVALS_KEPT * self._settings.telemetry_interval_s))
-        self._document(_Rank.TELEMETRY, DeviceKind.TELEMETRY, document, qos=0, expiry_s=expiry_s)
+        self._document(Rank.TELEMETRY, DeviceKind.TELEMETRY, document, qos=0, expiry_s=expiry_s)
 
     def event(self, document: Mapping[str, Any]) -> None:
         """Publish one thing that happened, late if need be."""
@@ -222,17 +196,17 @@ class Gateway:
     def camera_availability(self, camera: str, online: bool) -> None:
         """Say whether a camera itself is there."""
         payload = ONLINE if online else OFFLINE
-        self._state(_Rank.CAMERA, CameraTopic(self._settings.device, camera, CameraKind.AVAILABILITY), payload)
+        self._state(Rank.CAMERA, CameraTopic(self._settings.device, camera, CameraKind.AVAILABILITY), payload)
 
     def preview(self, camera: str, jpeg: bytes) -> None:
         """Publish a small picture; the newest of each camera also follows discovery on every connect."""
         topic = CameraTopic(self._settings.device, camera, CameraKind.PREVIEW)
-        self._state(_Rank.PREVIEW, topic, jpeg, qos=0, retain=False, content_type=_JPEG)
+        self._state(Rank.PREVIEW, topic, jpeg, qos=0, retain=False, content_type=_JPEG)
 
     def snapshot(self, camera: str, jpeg: bytes) -> None:
         """Publish the last snapshot of a camera."""
         topic = CameraTopic(self._settings.device, camera, CameraKind.SNAPSHOT)
-        self._state(_Rank.SNAPSHOT, topic, jpeg, qos=0, content_type=_JPEG)
+        self._state(Rank.SNAPSHOT, topic, jpeg, qos=0, content_type=_JPEG)
 
     def discovery(self, topic: str, payload: Mapping[str, Any] | None, *, retain: bool = True) -> None:
         """Publish a discovery document on a topic of Home Assistant's; None removes it there.
@@ -242,7 +216,7 @@ class Gateway:
         data = b"" if payload is None else encode(payload)
         message = Message(topic, data, retain=retain, content_type=None if payload is None else _JSON)
         if retain:
-            self._put(_Rank.DISCOVERY, message)
+            self._put(Rank.DISCOVERY, message)
         else:
             self._uplink.send_fact(message)
 
@@ -251,22 +225,26 @@ class Gateway:
 
         `found` gets their topics ahead of the greeting; what it hands over is part of that.
         """
-        self._look = _Look(topic_filter, found)
+        self._look = Lookout(topic_filter, found)
 
     def announce(self) -> None:
-        """Publish everything again, in the order of a greeting."""
-        for message in self._greeting():
-            self._uplink.send_state(message)
+        """Publish everything again, in the order of a greeting, but for snapshots.
 
-    def _document(self, rank: _Rank, kind: DeviceKind, document: Mapping[str, Any], **options: Any) -> None:
+        They are large, the broker has them since the greeting, and Home Assistant takes each for a new one.
+        """
+        for message in self._greeting.messages(without=Rank.SNAPSHOT):
+            self._uplink.send_state(message)
+        self._show_again()
+
+    def _document(self, rank: Rank, kind: DeviceKind, document: Mapping[str, Any], **options: Any) -> None:
         topic = DeviceTopic(self._settings.device, kind)
         self._state(rank, topic, encode(document), content_type=_JSON, **options)
 
-    def _state(self, rank: _Rank, topic: Topic, payload: bytes, **options: Any) -> None:
+    def _state(self, rank: Rank, topic: Topic, payload: bytes, **options: Any) -> None:
         self._put(rank, Message(self._tree.build(topic), payload, **{"retain": True, **options}))
 
-    def _put(self, rank: _Rank, message: Message) -> None:
-        self._image[rank][message.topic] = message
+    def _put(self, rank: Rank, message: Message) -> None:
+        self._greeting.put(rank, message)
         self._uplink.send_state(message)
 
     # ---- answers
@@ -321,13 +299,11 @@ class Gateway:
             self._command(message)
         look, self._look = self._look, None
         if look is not None:
-            look.found(tuple(look.topics))
-        return self._greeting()
-
-    def _greeting(self) -> list[Message]:
-        return [message for rank in _Rank for message in self._image[rank].values()]
+            look.tell()
+        return self._greeting.messages()
 
     def _greeted(self) -> None:
+        self._show_again()
         self._intake.greeted()
         self._tell_retained()
 
@@ -373,6 +349,15 @@ class Gateway:
         if raw is not None:
             log.warning("commands refused: %s", raw.refusal.message if raw.refusal else "")
             self._submit(raw)
+
+    def _show_again(self) -> None:
+        if self._preview_timer is not None:
+            self._preview_timer.cancel()
+        self._preview_timer = self._loop.call_later(PREVIEWS_AGAIN_S, self._show)
+
+    def _show(self) -> None:
+        for message in self._greeting.of(Rank.PREVIEW):
+            self._uplink.send_state(message)
 
     def _stand_up(self) -> None:
         """Somebody said `offline` in our name: an older connection's last will, or an agent that came second."""

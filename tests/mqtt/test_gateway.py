@@ -251,6 +251,19 @@ async def test_state_of_a_time_offline_is_not_replayed_and_events_are(mosquitto:
             assert [one.document["state"] for one in listener.of("blackbox/van7/status")] == [2]
 
 
+@pytest.mark.slow
+async def test_what_is_announced_again_is_all_but_snapshots_and_previews_come_twice(mosquitto: Mosquitto) -> None:
+    async with running(furnished(mosquitto.port)) as house:
+        with Listener(mosquitto.port, "blackbox/van7/cam0/preview") as listener:
+            await listener.until(lambda heard: heard)
+        house.gateway.snapshot("cam0", b"\xff\xd8large\xff\xd9")
+        with Listener(mosquitto.port, "blackbox/van7/#", "homeassistant/#") as listener:
+            await listener.message("blackbox/van7/cam0/snapshot")
+            before = len(listener.heard)
+            house.gateway.announce()
+            await listener.until(lambda heard: [one.topic for one in heard[before:]] == [*GREETING, GREETING[-2]])
+
+
 async def test_a_large_picture_and_a_removed_discovery_reach_the_broker(mosquitto: Mosquitto) -> None:
     with Listener(mosquitto.port, "#") as listener:
         async with running(furnished(mosquitto.port)) as house:

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs the agent as a service on Debian 12, 13 or the 64-bit Raspberry Pi OS made of them. Run again: upgrades.
 #
-#   sudo deploy/install.sh [--simulated] [--open-page] [--no-start]
+#   sudo deploy/install.sh [--simulated] [--open-page] [--offload] [--no-start]
 #   sudo deploy/install.sh --uninstall [--purge --yes]
 #
 # --simulated   a new configuration takes simulated cameras (for machines without cameras)
 # --open-page   a new configuration serves the page to the network, and a token for it is shown once
+# --offload     also what sends footage to a store (38 MB); upgrades keep it
 # --no-start    the service is enabled, but not started
 # --uninstall   takes the software away; configuration, recordings and the user stay
 # --purge       with it: these too, what lies in /etc/edge-agent and /var/lib/edge-agent is lost; needs --yes
@@ -28,7 +29,7 @@ command=/usr/local/bin/edge-agent
 configuration=$etc/edge-agent.toml
 
 usage() {
-    sed -n 's/^# \{0,1\}//; 2,14p' "$0" >&2
+    sed -n 's/^# \{0,1\}//; 2,15p' "$0" >&2
     exit 2
 }
 
@@ -83,9 +84,11 @@ need_packages() {
 # make_release: sets $release to the folder in $opt/releases that holds exactly these sources, and makes it if needed.
 make_release() {
     find_python
+    lock=requirements.lock
+    [ ! -e "$DESTDIR$opt/.offload" ] || lock=requirements-offload.lock
     made_for=$("$python" -c 'import sys; print(sys.version)')
     mark=$({
-        cat "$root/requirements.lock" "$root/deploy/install.sh" "$root/deploy/provision.sh"
+        cat "$root/$lock" "$root/deploy/install.sh" "$root/deploy/provision.sh"
         printf '%s\n' "$made_for"
         cd "$root" && find edge_agent -type f ! -name '*.pyc' -exec sha256sum {} + | LC_ALL=C sort
     } | sha256sum | cut -c1-12)
@@ -101,9 +104,9 @@ make_release() {
     "$python" -m venv "$DESTDIR$release" >&2 || die "could not make $release with $python"
     venv_python=$DESTDIR$release/bin/python
     if ! "$venv_python" -m pip install -qq --disable-pip-version-check --no-input --no-deps --require-hashes \
-        --only-binary :all: --requirement "$root/requirements.lock" </dev/null >&2; then
+        --only-binary :all: --requirement "$root/$lock" </dev/null >&2; then
         rm -rf "$DESTDIR$release"
-        die 'pip could not install requirements.lock; is there a network? Its messages are above. Nothing was changed.'
+        die "pip could not install $lock; is there a network? Its messages are above. Nothing was changed."
     fi
     copy_project
     # On the disk before anything points to it: a power cut during an upgrade leaves the old one.
@@ -226,6 +229,7 @@ do_install() {
     need_packages
     make_user
     folder 755 root root "$opt/releases"
+    [ -z "$offload" ] || : >"$DESTDIR$opt/.offload"
     folder 750 root "$user" "$etc"
     folder 750 "$user" "$user" "$var"
     make_release
@@ -264,11 +268,12 @@ do_uninstall() {
     say 'uninstalled and deleted. Recordings elsewhere (recording.root) were not touched.'
 }
 
-action=do_install simulated='' open_page='' start=yes purge='' yes=''
+action=do_install simulated='' open_page='' offload='' start=yes purge='' yes=''
 for argument in "$@"; do
     case $argument in
     --simulated) simulated=yes ;;
     --open-page) open_page=yes ;;
+    --offload) offload=yes ;;
     --no-start) start='' ;;
     --uninstall) action=do_uninstall ;;
     --purge) purge=yes ;;

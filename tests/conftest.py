@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fakes.mosquitto import Certificates, MakeMosquitto, Mosquitto
+from tests.fakes.object_store import ObjectStore
 
 # No deadlines: how fast an example runs says more about the machine. Continuous integration sees the same examples each
 # time, by hypothesis's own profile for it, which these two inherit; the long profile looks for new ones.
@@ -24,6 +25,19 @@ settings.load_profile("long" if os.environ.get("EDGE_AGENT_TEST_PROFILE") == "lo
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates for every TLS case."""
     return Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def shared_object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    with ObjectStore(tmp_path_factory.mktemp("object store")) as store:
+        yield store
+
+
+@pytest.fixture
+def object_store(shared_object_store: ObjectStore) -> Iterator[ObjectStore]:
+    """An S3-compatible store without faults. Others' objects lie in it: take names of your own."""
+    yield shared_object_store
+    shared_object_store.fault()
 
 
 @pytest.fixture

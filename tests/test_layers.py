@@ -15,7 +15,7 @@ import pytest
 PACKAGE = "edge_agent"
 ROOT = Path(__file__).parents[1]
 
-ROOMS = {"mqtt", "rpicam", "storage", "web", "host", "fleet", "media", "simulated"}
+ROOMS = {"mqtt", "rpicam", "storage", "web", "host", "fleet", "media", "offload", "simulated"}
 HALLWAY = {"wire", "config", "ports", "latest", "tapframes"}
 
 # From top to bottom: a part may import those of lower layers and itself, nothing of its own layer or above.
@@ -42,6 +42,8 @@ DOORS = {
     "pydantic": ("config.py", "config/", "wire.py", "wire/"),
     "pydantic_core": ("config.py", "config/", "wire.py", "wire/"),
     "av": ("media/", "simulated/"),
+    "boto3": ("offload/store.py",),
+    "botocore": ("offload/store.py",),
 }
 
 # What the core may use of the standard library: nothing that knows a clock, a file, the environment or chance.
@@ -66,8 +68,8 @@ PURE = {
 }
 PURE_NAMES = {("pathlib", "PurePosixPath")}
 
-# Where a clock is read; everywhere else the time comes in. The last two are programs of their own.
-CLOCKS = ("host/clock.py", "media/", "simulated/")
+# Where a clock is read; everywhere else the time comes in. All but the first are programs of their own.
+CLOCKS = ("host/clock.py", "media/", "offload/sender.py", "simulated/")
 CLOCK_READINGS = {
     f"{owner}.{name}"
     for owner, names in {
@@ -286,6 +288,7 @@ def test_no_test_module_says_nothing_by_its_name() -> None:
         (opens_another_door, "mqtt/session.py", "from tornado.ioloop import IOLoop"),
         (opens_another_door, "app.py", "import importlib\nimportlib.import_module('av')"),
         (opens_another_door, "host/clock.py", "import psutil"),
+        (opens_another_door, "offload/sender.py", "from botocore.exceptions import ClientError"),
         (opens_another_door, "core/model.py", "from pydantic import BaseModel"),
         (opens_another_door, "web/api.py", "import requests"),
         (is_impure, "core/agent.py", "import time"),

@@ -26,11 +26,12 @@ TOP_LEVEL = {
     "homeassistant",
     "pyproject.toml",
     "requirements-dev.lock",
+    "requirements-offload.lock",
     "requirements.lock",
     "tests",
 }
 NEEDED = {".ci/run", "LICENSE", "README.md", "CHANGELOG.md", "deploy/run.sh", "tests/run.sh", "pyproject.toml"}
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-offload.lock", "requirements-dev.lock")
 
 ADDRESS = re.compile(r"\w+://|\b[\w-]+\.(?:org|com|io|net)\b")
 # Put together here so that this file does not hold what it looks for.
@@ -82,14 +83,16 @@ def test_a_lock_names_no_address_and_pins_every_package_by_hash(lock: str) -> No
     assert [lines[number] for number in pins if "==" not in lines[number] or "--hash=" not in lines[number + 1]] == []
 
 
-def test_the_lock_for_tests_pins_what_the_agent_runs_with() -> None:
-    pinned = [{line for line in (ROOT / lock).read_text().splitlines() if "==" in line} for lock in LOCKS]
-    assert pinned[0] <= pinned[1]
+def test_each_lock_pins_what_the_one_before_it_does() -> None:
+    agent, offload, tests = (
+        {line for line in (ROOT / lock).read_text().splitlines() if "==" in line} for lock in LOCKS
+    )
+    assert agent < offload < tests
 
 
 def test_every_dependency_of_the_project_is_in_the_lock() -> None:
     declared = set(re.findall(r'^    "([a-z-]+)>=', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE))
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / LOCKS[1]).read_text(), flags=re.MULTILINE))
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / LOCKS[2]).read_text(), flags=re.MULTILINE))
     assert {"paho-mqtt", "pytest"} <= declared
     assert declared - locked == set()
 

@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from edge_agent.app.line import own_broker_port, tool_endpoint
+from edge_agent.app.offloading import prefix_of, try_store
 from edge_agent.app.shelf import policy_of, room_of, write_rate_bps
 from edge_agent.config import Config
 from edge_agent.config.values import is_loopback
@@ -68,6 +69,8 @@ async def examine(config: Config, environ: Mapping[str, str]) -> AsyncIterator[I
     yield _clock()
     for item in await asyncio.to_thread(_web, config):
         yield item
+    if config.offload.enabled:
+        yield await _offload(config)
 
 
 # -- configuration and cameras ----------------------------------------------------------------------------------------
@@ -245,6 +248,15 @@ def _clock() -> Item:
             return Item(Level.WARN, "clock", f"{shown} {told}")
         case None:
             return Item(Level.WARN, "clock", f"{shown}; this machine does not tell whether it is synchronized")
+
+
+async def _offload(config: Config) -> Item:
+    problem = await try_store(config)
+    if problem is not None:
+        return Item(Level.FAIL, "off-load", problem)
+    settings = config.offload
+    where = f"{settings.endpoint_url or 'Amazon S3'}, bucket {settings.bucket}"
+    return Item(Level.OK, "off-load", f"{where} answers; names begin with {prefix_of(config)}")
 
 
 # -- page -------------------------------------------------------------------------------------------------------------

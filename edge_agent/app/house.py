@@ -25,6 +25,7 @@ from edge_agent.app.homeassistant import Announcer, hears_births
 from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
 from edge_agent.app.memory import Memory, recall
+from edge_agent.app.offloading import Desk, begin
 from edge_agent.app.outlet import Feeds, Outlet
 from edge_agent.app.picture import NAME as CHOSEN_PICTURE
 from edge_agent.app.picture import ChosenPicture, chosen_before
@@ -192,23 +193,17 @@ class House:
 
     def _open_page(self) -> None:
         """Listen. A port that is taken must not keep cameras from recording: it is a problem, not the end."""
+        config, driver, screens = self._config, self._driver, self._screens
         self._web = web_server(
-            self._config,
-            self._access,
-            self._boot_id,
-            self._driver,
-            self._feeds,
-            self._library,
-            self._picture,
-            self._screens,
+            config, self._access, self._boot_id, driver, self._feeds, self._library, self._picture, screens
         )
         try:
             self._web.start()
         except OSError as error:
-            address = f"{self._config.web.host}:{self._config.web.port}"
+            address = f"{config.web.host}:{config.web.port}"
             log.warning("the page cannot be served: address=%s error=%s", address, error)
             told = f"the page cannot be served on {address} ({error.strerror or error}): choose another web.port"
-            self._driver.post(ev.ProblemChanged("web_unavailable", told))
+            driver.post(ev.ProblemChanged("web_unavailable", told))
             return
         self._http_url = self._web.url
 
@@ -236,7 +231,8 @@ class House:
         stalls = StallWatch((self._stores.footage, self._stores.probing), self._driver.post)
         tasks.create_task(stalls.run(), name="stall watch")
         tasks.create_task(self._upkeep.run(), name="upkeep")
-        tasks.create_task(self._build_vitals().run(), name="vitals")
+        offload = begin(Desk(self._config, self._stores, self._clock, self._driver.post, self._report), tasks)
+        tasks.create_task(self._build_vitals(offload).run(), name="vitals")
         yielding = give_way(
             HostTelemetry(self._clock), self._stores.state, self._clock, self._screens.limit, self._driver.post
         )
@@ -313,7 +309,7 @@ class House:
             post=self._driver.post,
         )
 
-    def _build_vitals(self) -> Vitals:
+    def _build_vitals(self, offload: Callable[[], dict[str, object]] | None) -> Vitals:
         return Vitals(
             config=self._config,
             host=HostTelemetry(self._clock),
@@ -324,6 +320,7 @@ class House:
             status=self._driver.status,
             written=self._runs.written_bytes,
             recorded_fps=self._runs.fps,
+            offload=offload,
             publish=self._outlet.telemetry,
         )
 

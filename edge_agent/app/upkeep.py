@@ -202,8 +202,8 @@ class Upkeep:
             for removal in made.removals[:limit]:
                 segment = await footage.run(archive.find, removal.path)
                 if await footage.run(archive.delete, removal.path) is Deleted.DELETED and segment:
-                    fields = {"camera": segment.camera, "path": removal.path, "reason": removal.reason}
-                    care.report(EventType.SEGMENT_DELETED, fields)
+                    gone = {"camera": segment.camera, "path": removal.path, "uploaded": removal.uploaded}
+                    care.report(EventType.SEGMENT_DELETED, gone | {"reason": removal.reason})
             usage = await footage.run(archive.usage)
         except StorageError as error:
             log.warning("retention could not finish: %s", error)

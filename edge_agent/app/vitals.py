@@ -36,6 +36,7 @@ class Vitals:
     status: Latest[AgentStatus]
     written: Callable[[str], int]
     recorded_fps: Callable[[str], float | None]
+    offload: Callable[[], dict[str, object]] | None
     publish: Callable[[dict[str, Any]], None]
 
     async def run(self) -> None:
@@ -56,6 +57,7 @@ class Vitals:
         values["clock_synchronized"] = self.clock.synchronized()
         values["disk"] = self._disk(sum(rates.values()))
         values["recordings"] = await self._recordings()
+        values["offload"] = self.offload and self.offload()
         values["cameras"] = {camera: self._camera(camera, rate) for camera, rate in rates.items()}
         return telemetry_document(self.config.device.id, self.clock.now().wall, values)
 

@@ -66,7 +66,7 @@ def _list(config: Config, options: Namespace) -> int:
         print(json.dumps([recording_document(segment) for segment in segments], indent=2, ensure_ascii=False))
         return OK
     if segments:
-        header = ("START", "CAMERA", "MODE", "LENGTH", "SIZE", "LOCK", "PATH")
+        header = ("START", "CAMERA", "MODE", "LENGTH", "SIZE", "LOCK", "UPLOADED", "PATH")
         print("\n".join(table(header, [_cells(segment) for segment in segments])))
         print()
     total_bytes = sum(segment.size_bytes for segment in segments)
@@ -86,6 +86,7 @@ def _cells(segment: Segment) -> tuple[str, ...]:
         length(segment.duration_s),
         size(segment.size_bytes),
         lock,
+        "yes" if segment.uploaded else "",
         segment.path,
     )
 
@@ -170,19 +171,24 @@ def _plan(config: Config, options: Namespace) -> int:
         clock_synchronized=synchronized,
     )
     gone = {removal.path for removal in decided.removals}
-    rows = [("now", removal.reason.value, removal.size_bytes, removal.path) for removal in decided.removals]
+    rows = [("now", one.reason.value, one.size_bytes, one.uploaded, one.path) for one in decided.removals]
     rows += [
-        (format_instant(one.at), one.reason.value, one.size_bytes, one.path) for one in coming if one.path not in gone
+        (format_instant(one.at), one.reason.value, one.size_bytes, one.uploaded, one.path)
+        for one in coming
+        if one.path not in gone
     ][:NEXT_SHOWN]
     if options.json:
-        documents = [dict(zip(("when", "reason", "size_bytes", "path"), row, strict=True)) for row in rows]
+        documents = [dict(zip(("when", "reason", "size_bytes", "uploaded", "path"), row, strict=True)) for row in rows]
         print(json.dumps(documents, indent=2, ensure_ascii=False))
         return OK
     extra_bytes = sum(candidate.size_bytes for candidate in candidates if candidate.extra)
     print("\n".join(_limits(config, volume, policy, extra_bytes, synchronized=synchronized)))
     if rows:
-        cells = [(when, reason, size(size_bytes), path) for when, reason, size_bytes, path in rows]
-        print("\n" + "\n".join(table(("WHEN", "WHY", "SIZE", "PATH"), cells)))
+        cells = [
+            (when, reason, size(size_bytes), "yes" if uploaded else "", path)
+            for when, reason, size_bytes, uploaded, path in rows
+        ]
+        print("\n" + "\n".join(table(("WHEN", "WHY", "SIZE", "UPLOADED", "PATH"), cells)))
     print("\n" + _sum(decided, len(candidates), len(coming)))
     return OK
 

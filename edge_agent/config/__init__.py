@@ -2,8 +2,9 @@
 
 `load` finds the file, lays the environment over it and says everything that is wrong at once; then each part of the
 house is handed its section, and the core its own values. Together with `wire` this package is the only place that
-imports pydantic. The pieces: `settings` (the keys), `sources` (file, environment, machine, errors), `values` (what
-single values may look like), `keys` (the table of keys), `modes` (the modes that every device has).
+imports pydantic. The pieces: `settings` and `offload` (the keys), `section` (what their models share), `sources` (file,
+environment, machine, errors), `values` (what single values may look like), `keys` (the table of keys), `modes` (the
+modes that every device has).
 """
 
 from __future__ import annotations
@@ -45,9 +46,12 @@ def parse(document: dict[str, Any], environ: Mapping[str, str] | None = None, so
         overlay.explain(error.errors(include_url=False))
     if overlay.findings:
         raise ConfigError(overlay.findings)  # outside of the except clause: its error would repeat secrets
-    if config.mqtt.password_file is not None:
-        password = SecretStr(overlay.secret(("mqtt", "password_file"), config.mqtt.password_file))
-        config = config.model_copy(update={"mqtt": config.mqtt.model_copy(update={"password": password})})
+    for section, key in (("mqtt", "password"), ("offload", "secret_key")):
+        settings = getattr(config, section)
+        path = getattr(settings, f"{key}_file")
+        if path is not None:
+            secret = SecretStr(overlay.secret((section, f"{key}_file"), path))
+            config = config.model_copy(update={section: settings.model_copy(update={key: secret})})
     return config
 
 

@@ -6,26 +6,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from edge_agent.config import modes as mode_tables
 from edge_agent.config import sources, values
+from edge_agent.config.offload import OffloadSettings
+from edge_agent.config.section import FilePath, Section
 from edge_agent.core.model import Camera, Mode, Profile, Purpose, Step
-
-
-def _path(path: Path, info: ValidationInfo) -> Path:
-    return values.absolute_path(path, info.context["base"] if info.context else Path.cwd())
-
 
 Name = Annotated[str, AfterValidator(values.name)]
 CameraId = Annotated[str, AfterValidator(values.camera_id)]
@@ -34,8 +21,6 @@ Host = Annotated[str, AfterValidator(values.host)]
 Topic = Annotated[str, Field(max_length=128), AfterValidator(values.topic)]
 Origin = Annotated[str, AfterValidator(values.origin)]
 Title = Annotated[str, Field(min_length=1, max_length=64)]
-FilePath = Annotated[Path, Field(strict=False), AfterValidator(_path)]
-"""Relative ones count from the configuration file's directory, else from the working directory; `~` is the home."""
 Bytes = Annotated[int, BeforeValidator(values.size_bytes)]
 BitRate = Annotated[int, Field(ge=mode_tables.LOWEST_BITRATE_BPS, le=100_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -57,19 +42,6 @@ def _state_dir() -> Path:
 def _recordings_dir() -> Path:
     """`recordings` in the same place as `device.state_dir`"""
     return sources.default_data_dir(os.environ) / "recordings"
-
-
-class Section(BaseModel):
-    """Refuses unknown keys and wrong types, and never changes."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-    )
 
 
 class DeviceSettings(Section):
@@ -274,6 +246,7 @@ class Config(Section):
     web: WebSettings = Field(default_factory=WebSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     rpicam: RpicamSettings = Field(default_factory=RpicamSettings)
+    offload: OffloadSettings = Field(default_factory=OffloadSettings)
 
     _source: Path | None = PrivateAttr(default=None)
     _variables: tuple[str, ...] = PrivateAttr(default=())

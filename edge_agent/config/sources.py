@@ -28,7 +28,7 @@ MAX_FILE_BYTES = 1_048_576
 """A configuration is a few kilobytes; more is a wrong path, such as a recording or a device."""
 SHOWN_CHARACTERS = 60
 """How much of a wrong value an error repeats."""
-SECRETS = frozenset({"password"})
+SECRETS = frozenset({"password", "secret_key"})
 """Last parts of the keys whose value no error may repeat."""
 
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from edge_agent.core.model import is_name
+from edge_agent.core.offload import parse_hours
 
 BUILT_IN_MODES = frozenset({"stream", "quick", "demo"})
 """Modes that do something of their own, so that configuration can't give their names another meaning."""
@@ -67,6 +68,33 @@ def host(text: str) -> str:
 def is_loopback(text: str) -> bool:
     """Whether only this machine can reach a server that listens on this host."""
     return _LOOPBACK.fullmatch(text) is not None
+
+
+def endpoint(text: str) -> str:
+    """The address of a store, as its maker gives it."""
+    if re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+/?", text) is None:
+        raise ValueError("must look like https://host or http://host:port; the bucket has a key of its own")
+    return text
+
+
+def bucket(text: str) -> str:
+    """A bucket's name, by S3's rules."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) is None:
+        raise ValueError("must be 3 to 63 of a-z, 0-9, . and -, with a letter or digit at both ends")
+    return text
+
+
+def object_prefix(text: str) -> str:
+    """What the names of objects begin with: folders, in effect."""
+    if re.fullmatch(r"([A-Za-z0-9_.-]+/)*[A-Za-z0-9_.-]*", text) is None or ".." in text:
+        raise ValueError('must be names of A-Z a-z 0-9 _ . - with single slashes between, such as "vans/van7/"')
+    return text
+
+
+def hours(text: str) -> str:
+    """A part of the day."""
+    parse_hours(text)
+    return text
 
 
 def origin(text: str) -> str:

@@ -18,6 +18,7 @@ class Departure:
     size_bytes: int
     at: datetime
     reason: Reason
+    uploaded: bool = False
 
 
 def forecast(
@@ -51,7 +52,7 @@ def forecast(
         if not known:
             break
         earliest, reason = min(known)
-        departures.append(Departure(candidate.path, candidate.size_bytes, earliest, reason))
+        departures.append(Departure(candidate.path, candidate.size_bytes, earliest, reason, candidate.uploaded))
         freed_bytes += candidate.size_bytes
     return departures
 

@@ -181,6 +181,7 @@ class Segment:
 
     `path` is relative to the archive's root. `sequence` and `index` (of the run, and within it) give the order.
     `lock_labels` are the labels it is locked under, oldest first (one may be empty); retention may delete it without.
+    `uploaded` footage has been sent elsewhere, whole.
     """
 
     path: str
@@ -196,6 +197,7 @@ class Segment:
     height: int
     label: str | None
     lock_labels: tuple[str, ...]
+    uploaded: bool = False
 
     @property
     def locked(self) -> bool:
@@ -267,6 +269,7 @@ class EventType(StrEnum):
     SEGMENT_LOCKED = "segment_locked"
     SNAPSHOT_TAKEN = "snapshot_taken"
     CLIP_READY = "clip_ready"
+    FOOTAGE_UPLOADED = "footage_uploaded"
     CAMERA_FAULT = "camera_fault"
     CAMERA_RECOVERED = "camera_recovered"
     STORAGE_LOW = "storage_low"

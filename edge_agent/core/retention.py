@@ -43,7 +43,8 @@ class Candidate:
 
     `order` sorts by the time of recording. `dated` is False where the wall clock was known to be wrong when it was
     recorded, so that `ended_at`, of an extra the instant of its making, says nothing. An `in_use` segment (open, or
-    named by a running job) stays for now.
+    named by a running job) stays for now. Of what is `uploaded` there is a copy elsewhere, which the plan tells and
+    which decides nothing: the oldest goes first.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Candidate:
     dated: bool = True
     in_use: bool = False
     extra: bool = False
+    uploaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Removal:
     path: str
     size_bytes: int
     reason: Reason
+    uploaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def plan(
     held = held or _held(kept)
     free_to_go = [candidate for candidate in kept if not candidate.locked and not candidate.in_use]
     surplus = _surplus(free_to_go, held, volume, policy)
-    first = [Removal(candidate.path, candidate.size_bytes, Reason.EXTRAS) for candidate in surplus]
+    first = [_removal(candidate, Reason.EXTRAS) for candidate in surplus]
     rest = [candidate for candidate in free_to_go if candidate not in surplus] if surplus else free_to_go
     roomier = _after(volume, first)
     floor = _count_for_floor(rest, roomier, policy)
@@ -169,10 +172,14 @@ def plan(
     if floor is None:
         count, reasons[0] = len(rest), (len(rest), reasons[0][1])
     then = [
-        Removal(candidate.path, candidate.size_bytes, next(reason for limit, reason in reasons if place < limit))
+        _removal(candidate, next(reason for limit, reason in reasons if place < limit))
         for place, candidate in enumerate(rest[:count])
     ]
     return RetentionPlan((*first, *then), below_floor=is_below_floor(volume, policy), exhausted=floor is None)
+
+
+def _removal(candidate: Candidate, reason: Reason) -> Removal:
+    return Removal(candidate.path, candidate.size_bytes, reason, candidate.uploaded)
 
 
 def _held(kept: list[Candidate]) -> Held:

@@ -88,6 +88,11 @@ def lock_path(segment: PurePosixPath) -> PurePosixPath:
     return segment.with_suffix(".lock")
 
 
+def uploaded_path(file: PurePosixPath) -> PurePosixPath:
+    """Where the file lies whose presence says that this segment or clip has been sent elsewhere, whole."""
+    return file.with_suffix(".uploaded")
+
+
 def snapshot_path(camera: str, at: datetime, serial: int = 0) -> PurePosixPath:
     """Where a snapshot is stored: `snapshots/cam0/blackbox_cam0_20261123T091500Z.jpg`."""
     return PurePosixPath("snapshots", camera, f"blackbox_{camera}_{_stamp(at)}{_suffix(serial)}.jpg")
@@ -107,8 +112,16 @@ def clip_path(camera: str, start: datetime, end: datetime, serial: int = 0) -> P
 
 def is_extra_path(path: str) -> bool:
     """Whether `path` may name a snapshot or a clip."""
-    match = _SNAPSHOT.fullmatch(path) or _CLIP.fullmatch(path)
-    return match is not None and is_name(match["camera"]) and _instant(match["stamp"]) is not None
+    match = _SNAPSHOT.fullmatch(path)
+    return parse_clip_path(path) is not None or (
+        match is not None and is_name(match["camera"]) and _instant(match["stamp"]) is not None
+    )
+
+
+def parse_clip_path(path: str) -> str | None:
+    """The camera in a clip's path; None for anything else."""
+    match = _CLIP.fullmatch(path)
+    return match["camera"] if match and is_name(match["camera"]) and _instant(match["stamp"]) else None
 
 
 def is_archive_path(path: str) -> bool:

@@ -5,7 +5,7 @@ one disk come from one thread, so that their order on disk is the order of the c
 Trouble with the disk is a `StorageError` that says what kind it is, or a value where the docstring says so.
 
     spool          where recorders write, one directory per run: run_record, segment_list, open_segment
-    archive        what is stored: commit, catalog (index, scan), locks, scratch
+    archive        what is stored: commit, catalog (index, scan), locks, uploads, scratch
     volume         the right disk? room, read-only, broken?
     fmp4 metadata  what lies in a segment file, sans-I/O
     state journal  what the agent itself remembers
@@ -21,4 +21,5 @@ Invariants of the files, true at every instant, whatever dies:
 3. The directory tree is the index. The SQLite file in the state directory is a cache of it and may be deleted.
 4. Only names that `core.segments` builds are ours. Everything else in the tree, and every link, is left alone.
 5. A `.lock` beside a segment protects it; the file's presence counts, not its content.
+6. An `.uploaded` beside a segment or clip says that all of it lies in a store elsewhere; its presence counts as well.
 """

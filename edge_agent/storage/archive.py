@@ -21,10 +21,11 @@ from edge_agent.core.segments import (
     segment_path,
     snapshot_path,
     thumbnail_path,
+    uploaded_path,
 )
 from edge_agent.storage.catalog import UNKNOWN_INODE, Catalog, Reconciled
 from edge_agent.storage.commit import Sealed, describe, place, seal
-from edge_agent.storage.durable import sync_folder
+from edge_agent.storage.durable import sync_folder, write_durably
 from edge_agent.storage.errors import storage_errors
 from edge_agent.storage.index import Filter, Page, Usage
 from edge_agent.storage.locks import MAX_LABELS, LockOutcome, LockWindow, LockWindows, unfinished, write_lock
@@ -32,6 +33,7 @@ from edge_agent.storage.scan import made_at, read_lock
 from edge_agent.storage.scratch import Scratch
 from edge_agent.storage.spool import SCRATCH_NAME, SpooledSegment, SpoolRun
 from edge_agent.storage.tree import is_regular, open_regular, opened_folder, unlink_if_there
+from edge_agent.storage.uploads import Backlog, Footage, unmarked_clips
 
 WINDOWS_NAME = "lock-windows.json"
 _FIRST_CANDIDATES = 512
@@ -186,7 +188,8 @@ class Archive:
             return Deleted.LOCKED
         with storage_errors("delete", path):
             with opened_folder(self._root, name.parent) as folder:
-                for beside in (thumbnail_path(name).name, unfinished(lock_path(name).name)):
+                # The mark before the segment: one that stays alone would be for whatever gets that name next.
+                for beside in (thumbnail_path(name).name, uploaded_path(name).name, unfinished(lock_path(name).name)):
                     unlink_if_there(beside, folder)
                 unlink_if_there(name.name, folder)
             for parent in list(name.parents)[:-1]:
@@ -227,6 +230,34 @@ class Archive:
         held = self._catalog.ask(lambda index: index.window(Filter(start=start, end=end, locked=True)))
         return tuple(self._unlocked(one, label) for one in held if label is None or label in one.lock_labels)
 
+    def backlog(self, limit: int) -> Backlog:
+        """What is to be sent elsewhere: clips and locked segments without an `.uploaded` mark, up to `limit` named."""
+        with storage_errors("read", self._root):
+            clips = unmarked_clips(self._root)
+        segments = self._existing(self._catalog.ask(lambda index: index.to_send(limit)))
+        count, size_bytes = self._catalog.ask(lambda index: index.left_to_send())
+        waiting = [*clips, *(Footage(one.path, one.camera, one.size_bytes) for one in segments)]
+        total_bytes = size_bytes + sum(clip.size_bytes for clip in clips)
+        return Backlog(count + len(clips), total_bytes, tuple(waiting[:limit]))
+
+    def mark_uploaded(self, path: str, receipt: bytes, *, release: bool) -> bool:
+        """Note beside a segment or clip that it was sent elsewhere; with `release` unlock it, and tell whether it was.
+
+        `receipt` is what the mark says of that, for people. What was deleted meanwhile is passed over.
+        """
+        segment = self.find(path)
+        released = release and segment is not None and segment.locked
+        if released and segment is not None:
+            # Before the mark: a crash in between leaves what can go, not what stays for ever.
+            self._unlocked(segment, None)
+        name = PurePosixPath(path)
+        with storage_errors("mark", path):
+            if not (self._root / name).is_file():
+                return released
+            write_durably(self._root / uploaded_path(name), receipt)
+        self._catalog.ask(lambda index: index.set_uploaded(path))
+        return released
+
     def store_snapshot(self, camera: str, at: datetime, jpeg: bytes, *, dated: bool = True) -> str:
         """Store a picture, synced; its path. `dated` False: the clock is known to be wrong."""
         with storage_errors("store a snapshot in", self._root):
@@ -263,6 +294,7 @@ class Archive:
                 return Deleted.LOCKED
             if found:
                 with opened_folder(self._root, name.parent) as folder:
+                    unlink_if_there(uploaded_path(name).name, folder)
                     unlink_if_there(name.name, folder)
         self._catalog.ask(lambda index: index.extras.remove(path))
         return Deleted.DELETED if found else Deleted.NOT_FOUND
@@ -286,6 +318,8 @@ class Archive:
 
     def _lock_as_wanted(self, segment: Segment, window: LockWindow) -> Segment:
         """Lock a segment that lies in the window, unless that would exceed the window's quota."""
+        if segment.uploaded and not segment.locked:
+            return segment  # it may have been released for that
         quota_bytes = None if segment.locked else window.quota_bytes
         if quota_bytes is not None and self._locked_bytes() + segment.size_bytes > quota_bytes:
             return segment

@@ -123,6 +123,7 @@ class Catalog:
             labels = read_lock(self._root, lock_path(PurePosixPath(path))) if inode else ()
             index.set_lock(path, labels, _inode(labels, inode))
         index.extras.reconcile(scan.extras())
+        index.agree_uploaded(scan.uploaded)
         return Reconciled(
             segments=index.count(),
             entered=len(difference.changed) - len(strangers),

@@ -20,31 +20,34 @@ from edge_agent.core.retention import Candidate
 from edge_agent.storage.extras import SCHEMA, SCRATCH, Extras
 from edge_agent.storage.metadata import Metadata
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, mode TEXT NOT NULL, run_id TEXT NOT NULL,
     sequence INTEGER NOT NULL, number INTEGER NOT NULL, started_us INTEGER NOT NULL, duration_s REAL NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, label TEXT, boot_id TEXT NOT NULL, boot_sequence INTEGER NOT NULL,
     mono_us INTEGER NOT NULL, dated INTEGER NOT NULL, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    lock_labels TEXT, lock_inode INTEGER NOT NULL DEFAULT 0);
+    lock_labels TEXT, lock_inode INTEGER NOT NULL DEFAULT 0, uploaded INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX in_order ON segments (boot_sequence, mono_us, id);
 CREATE INDEX by_camera ON segments (camera, boot_sequence, mono_us, id);
 CREATE INDEX by_run ON segments (run_id, number);
 CREATE INDEX by_boot ON segments (boot_id, boot_sequence);
 CREATE INDEX by_start ON segments (started_us);
 CREATE INDEX locked ON segments (boot_sequence, mono_us, id) WHERE lock_labels IS NOT NULL;
+CREATE INDEX to_send ON segments (boot_sequence, mono_us, id) WHERE lock_labels IS NOT NULL AND NOT uploaded;
 CREATE TEMP TABLE seen (path TEXT PRIMARY KEY, size_bytes INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE seen_lock (path TEXT PRIMARY KEY, inode INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE seen_mark (path TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _SEGMENT = (
     "path, camera, mode, run_id, sequence, number, started_us, duration_s, size_bytes, width, height, label,"
-    " lock_labels"
+    " lock_labels, uploaded"
 )
 _CANDIDATE = (
     "path, boot_sequence, mono_us, id, size_bytes, started_us + CAST(duration_s * 1e6 AS INTEGER),"
-    " lock_labels IS NOT NULL, dated"
+    " lock_labels IS NOT NULL, dated, uploaded"
 )
+_TO_SEND = "lock_labels IS NOT NULL AND NOT uploaded"
 _NEWEST_FIRST = "boot_sequence DESC, mono_us DESC, id DESC"
 _OLDEST_FIRST = "boot_sequence, mono_us, id"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,6 +162,11 @@ class Index:
             ("\n".join(labels) if labels else None, inode, path),
         )
 
+    def set_uploaded(self, path: str) -> None:
+        """Note that a segment or a clip was sent elsewhere."""
+        self._database.execute("UPDATE segments SET uploaded = 1 WHERE path = ?", (path,))
+        self.extras.set_uploaded(path)
+
     def find(self, path: str) -> Segment | None:
         rows = self._segments("WHERE path = ?", (path,))
         return next(rows, None)
@@ -202,8 +210,16 @@ class Index:
             (limit,),
         )
         return [
-            Candidate(path, (boot, mono, number), size, _instant(ended_us), locked=bool(locked), dated=bool(dated))
-            for path, boot, mono, number, size, ended_us, locked, dated in rows
+            Candidate(
+                path,
+                (boot, mono, number),
+                size,
+                _instant(ended_us),
+                locked=bool(locked),
+                dated=bool(dated),
+                uploaded=bool(uploaded),
+            )
+            for path, boot, mono, number, size, ended_us, locked, dated, uploaded in rows
         ]
 
     def count(self) -> int:
@@ -221,6 +237,16 @@ class Index:
             "SELECT coalesce(sum(size_bytes), 0) FROM segments WHERE lock_labels IS NOT NULL"
         ).fetchone()
         return int(row[0])
+
+    def to_send(self, limit: int) -> tuple[Segment, ...]:
+        """The oldest locked segments that were not sent elsewhere yet."""
+        return tuple(self._segments(f"WHERE {_TO_SEND} ORDER BY {_OLDEST_FIRST} LIMIT ?", (limit,)))
+
+    def left_to_send(self) -> tuple[int, int]:
+        """How many locked segments were not sent elsewhere yet, and their bytes."""
+        question = f"SELECT count(*), coalesce(sum(size_bytes), 0) FROM segments WHERE {_TO_SEND}"  # noqa: S608
+        count, size_bytes = self._database.execute(question).fetchone()
+        return count, size_bytes
 
     def compare(self, seen: Iterable[tuple[str, int, int]], locks: Iterable[tuple[str, int]]) -> Difference:
         """Set what a scan saw (path, size, mtime; and locked path, inode of the lock) against the cache.
@@ -247,6 +273,17 @@ class Index:
             "SELECT segments.path, coalesce(inode, 0) FROM segments LEFT JOIN seen_lock USING (path)"
             " WHERE coalesce(inode, 0) != lock_inode"
         ).fetchall()
+
+    def agree_uploaded(self, marked: Iterable[str]) -> None:
+        """Call uploaded what has a mark by the last scan, and nothing else."""
+        run = self._database.execute
+        with self.group():
+            run("DELETE FROM seen_mark")
+            self._database.executemany("INSERT OR REPLACE INTO seen_mark VALUES (?)", ((path,) for path in marked))
+            run(
+                "UPDATE segments SET uploaded = path IN (SELECT path FROM seen_mark)"
+                " WHERE uploaded != (path IN (SELECT path FROM seen_mark))"
+            )
 
     @contextmanager
     def group(self) -> Iterator[None]:
@@ -302,8 +339,8 @@ def _read_cursor(cursor: str) -> list[int]:
 
 
 def _segment(row: tuple[Any, ...]) -> Segment:
-    fields = list(row[:13])
-    fields[6] = _instant(fields[6])
+    fields = list(row[:14])
+    fields[6], fields[13] = _instant(fields[6]), bool(fields[13])
     fields[12] = () if fields[12] is None else tuple(fields[12].split("\n"))
     return Segment(*fields)
 

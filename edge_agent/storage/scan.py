@@ -11,7 +11,14 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from edge_agent.core.model import Profile
-from edge_agent.core.segments import is_extra_path, parse_segment_path, parse_snapshot_path, segment_path
+from edge_agent.core.segments import (
+    is_extra_path,
+    lock_path,
+    parse_segment_path,
+    parse_snapshot_path,
+    segment_path,
+    uploaded_path,
+)
 from edge_agent.storage.commit import Sealed
 from edge_agent.storage.locks import MAX_LOCK_BYTES, lock_labels
 from edge_agent.storage.metadata import read_box
@@ -26,6 +33,8 @@ class TreeScan:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._locks: list[tuple[str, int]] = []
+        self.uploaded: list[str] = []
+        """Paths of the segments that have an `.uploaded` mark."""
         self.unreadable: list[str] = []
         """Folders that the disk would not show, with the reason."""
 
@@ -42,19 +51,21 @@ class TreeScan:
         """Path of each segment that has a `.lock` file, with that file's inode; read when first asked."""
         yield from self._locks
 
-    def extras(self) -> Iterator[tuple[str, datetime, int, bool]]:
-        """Path, instant of its making, size and lock of every snapshot and clip."""
+    def extras(self) -> Iterator[tuple[str, datetime, int, bool, bool]]:
+        """Path, instant of its making, size, and whether it is locked and uploaded, of every snapshot and clip."""
         for folder in ("clips", *(f"snapshots/{camera}" for camera in self._folders(PurePosixPath("snapshots")))):
             found: dict[str, os.stat_result] = {}
-            locked: set[str] = set()
+            beside: set[str] = set()
             for path, entry in self._entries_in(PurePosixPath(folder)):
-                if path.endswith(".lock"):
-                    locked.add(path.removesuffix(".lock"))
+                if path.endswith((".lock", ".uploaded")):
+                    beside.add(path)
                 elif is_extra_path(path) and entry.is_file(follow_symlinks=False):
                     with suppress(FileNotFoundError):  # deleted since the scan began
                         found[path] = entry.stat(follow_symlinks=False)
             for path, facts in found.items():
-                yield path, made_at(path, facts), facts.st_size, path.rpartition(".")[0] in locked
+                name = PurePosixPath(path)
+                locked, uploaded = (str(mark(name)) in beside for mark in (lock_path, uploaded_path))
+                yield path, made_at(path, facts), facts.st_size, locked, uploaded
 
     def _entries_in(self, folder: PurePosixPath) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """The entries of a folder that may not be there, each with its path below the root."""
@@ -79,12 +90,15 @@ class TreeScan:
 
     def _entry(self, path: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, int, int]]:
         stem, _, kind = path.rpartition(".")
-        if kind not in {"mp4", "lock"} or parse_segment_path(f"{stem}.mp4") is None:
+        if kind not in {"mp4", "lock", "uploaded"} or parse_segment_path(f"{stem}.mp4") is None:
             return
         if not entry.is_file(follow_symlinks=False):
             return
         if kind == "lock":
             self._locks.append((f"{stem}.mp4", entry.inode()))
+            return
+        if kind == "uploaded":
+            self.uploaded.append(f"{stem}.mp4")
             return
         try:
             facts = entry.stat(follow_symlinks=False)

@@ -103,6 +103,7 @@ def recording_document(segment: Segment) -> dict[str, Any]:
         "locked": segment.locked,
         "lock_label": segment.lock_labels[0] if segment.locked else None,
         "lock_labels": list(segment.lock_labels),
+        "uploaded": segment.uploaded,
     }
 
 

@@ -69,6 +69,7 @@ def _own_schemas() -> dict[str, Any]:
         "locked": {"type": "boolean"},
         "lock_label": {"type": ["string", "null"], "description": "The first of lock_labels"},
         "lock_labels": {"type": "array", "items": {"type": "string"}},
+        "uploaded": {"type": "boolean", "description": "Whether it lies in a store elsewhere"},
     }
     problem = {
         "v": {"const": 1},

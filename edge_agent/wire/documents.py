@@ -160,6 +160,17 @@ class AgentPart(Part):
     uptime_s: Seconds | None = None
 
 
+class OffloadPart(Part):
+    """How far the sending of locked footage and clips to a store has come."""
+
+    pending_count: Count | None = Field(default=None, description="Segments and clips that wait to be sent")
+    pending_bytes: Count | None = None
+    sent_count: Count = Field(default=0, description="Stored elsewhere since the agent started")
+    sent_bytes: Count = Field(default=0, description="Sent since the agent started, what was sent again included")
+    sending: str | None = Field(default=None, description="Path in the archive of what is being sent now")
+    last_error: str | None = Field(default=None, description="Why sending fails; null when it does not")
+
+
 class CameraTelemetryPart(Part):
     fps: float | None = None
     bitrate_bps: float | None = None
@@ -184,6 +195,7 @@ class TelemetryDocument(Document):
     disk: DiskPart = DiskPart()
     recordings: RecordingsPart = RecordingsPart()
     network: NetworkPart = NetworkPart()
+    offload: OffloadPart | None = Field(default=None, description="null unless offload.enabled")
     agent: AgentPart = AgentPart()
     cameras: dict[str, CameraTelemetryPart] = {}
 

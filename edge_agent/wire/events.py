@@ -66,6 +66,7 @@ class SegmentDeleted(EventDocument):
     event_type: Literal[EventType.SEGMENT_DELETED]
     camera: str
     path: str
+    uploaded: bool = Field(default=False, description="Whether it lies in a store elsewhere")
 
 
 class SegmentLocked(EventDocument):
@@ -85,6 +86,16 @@ class ClipReady(EventDocument):
     camera: str
     path: str
     url: str = Field(description="Path on this agent's web server")
+
+
+class FootageUploaded(EventDocument):
+    event_type: Literal[EventType.FOOTAGE_UPLOADED]
+    camera: str
+    path: str
+    size_bytes: Count
+    bucket: str
+    key: str = Field(description="The object's name in the bucket")
+    released: bool = Field(description="Whether it was unlocked because it is stored elsewhere now")
 
 
 class CameraFault(EventDocument):
@@ -132,6 +143,7 @@ EVENTS: dict[EventType, type[EventDocument]] = {
     EventType.SEGMENT_LOCKED: SegmentLocked,
     EventType.SNAPSHOT_TAKEN: SnapshotTaken,
     EventType.CLIP_READY: ClipReady,
+    EventType.FOOTAGE_UPLOADED: FootageUploaded,
     EventType.CAMERA_FAULT: CameraFault,
     EventType.CAMERA_RECOVERED: CameraRecovered,
     EventType.STORAGE_LOW: StorageLow,

@@ -64,7 +64,7 @@ def test_segments_are_listed_newest_first_and_summed_up(edge_agent: Command, pat
     said = edge_agent("recordings", "list")
     header, *rows, empty, total = said.out.splitlines()
     assert (said.code, said.err, empty) == (0, "", "")
-    assert header.split() == ["START", "CAMERA", "MODE", "LENGTH", "SIZE", "LOCK", "PATH"]
+    assert header.split() == ["START", "CAMERA", "MODE", "LENGTH", "SIZE", "LOCK", "UPLOADED", "PATH"]
     assert rows[0].split()[-1] == paths[4]
     assert {row.split()[-1] for row in rows} == set(paths)
     assert total.startswith("5 segments, 0:10, ")

@@ -48,12 +48,16 @@ def test_the_example_names_every_key_and_no_other() -> None:
 
 def test_every_value_that_the_example_only_suggests_is_valid(tmp_path: Path) -> None:
     write(tmp_path / "mqtt-password", "x")
+    write(tmp_path / "offload-secret", "x")
     text = "\n".join(line.removeprefix("#") if line[:2] != "# " else "" for line in EXAMPLE.read_text().splitlines())
-    text = text.replace('password = ""', "").replace("tls = false", "tls = true")
+    text = text.replace('password = ""', "").replace('secret_key = ""', "").replace("tls = false", "tls = true")
+    text = text.replace("enabled = false", "enabled = true")
     document = tomllib.loads(text)
     document["mqtt"]["password_file"] = str(tmp_path / "mqtt-password")
+    document["offload"]["secret_key_file"] = str(tmp_path / "offload-secret")
     settings = config.parse(document)
     assert (settings.device.id, settings.cameras[1].name, list(settings.modes)) == ("van7", "Rear", ["night"])
+    assert settings.offload.enabled
 
 
 def test_every_key_tells_its_meaning_and_stands_in_the_table() -> None:

@@ -239,3 +239,13 @@ def test_passes_bring_extras_to_their_share(
     extras = [one for one in left if one.extra]
     if sum(not one.locked and not one.in_use for one in extras) > 1:
         assert sum(one.size_bytes for one in extras) <= retention.extras_quota_bytes(volume, policy)
+
+
+def test_a_copy_elsewhere_is_told_of_what_goes_and_changes_nothing_about_the_order() -> None:
+    segments = [replace(segment, uploaded=index >= 2) for index, segment in enumerate(footage(10))]
+    decided = plan(segments, VolumeState(700, 10_000), Policy(1000, 0), NOW, clock_synchronized=True)
+    assert [(removal.path, removal.uploaded) for removal in decided.removals] == [
+        ("0000", False),
+        ("0001", False),
+        ("0002", True),
+    ]

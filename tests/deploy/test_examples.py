@@ -87,7 +87,7 @@ def test_the_container_runs_without_root_and_holds_only_what_it_is_given() -> No
     assert "0" not in user.groups()
     copied = set(re.findall(r"^COPY (\S+) \S+$", text, flags=re.MULTILINE))
     allowed = {line[1:] for line in (CONTAINER / "Containerfile.dockerignore").read_text().split() if line[0] == "!"}
-    assert copied == allowed == {"requirements.lock", "edge_agent"}
+    assert copied == allowed == {"requirements.lock", "requirements-offload.lock", "edge_agent"}
     assert all((DEPLOY.parent / name).exists() for name in copied)
 
 

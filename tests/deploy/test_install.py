@@ -50,6 +50,7 @@ class Sources:
 
     def lock(self, text: str) -> None:
         (self.folder / "requirements.lock").write_text(text)
+        (self.folder / "requirements-offload.lock").write_text(text + "# and more\n")
 
     def version(self, text: str) -> None:
         (self.folder / "edge_agent/__init__.py").write_text(f'__version__ = "{text}"\n')
@@ -167,6 +168,17 @@ def test_an_upgrade_keeps_the_release_before_and_no_older_one(sources: Sources, 
     done = sources.install(destination)
     assert "installed 9.0.0" in done.stderr
     assert releases(destination) == sorted({second, current(destination).name})
+
+
+def test_what_sends_footage_is_installed_where_it_is_asked_for_and_upgrades_keep_it(
+    sources: Sources, destination: Path
+) -> None:
+    without = current(destination).name
+    assert sources.install(destination, "--offload").returncode == 0
+    with_it = current(destination).name
+    assert with_it != without, "from another lock"
+    assert sources.install(destination).returncode == 0
+    assert current(destination).name == with_it
 
 
 def test_an_upgrade_that_fails_leaves_what_runs(sources: Sources, destination: Path) -> None:

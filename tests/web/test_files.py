@@ -246,6 +246,7 @@ async def test_a_recording_tells_what_is_known_and_where_it_is(tmp_path: Path) -
                 "locked": True,
                 "lock_label": "bump",
                 "lock_labels": ["bump", "police"],
+                "uploaded": False,
             }
         ]
 

@@ -16,6 +16,7 @@ const ICONS = {
   segment_locked: "lock",
   snapshot_taken: "shot",
   clip_ready: "save",
+  footage_uploaded: "cloud",
   camera_fault: "warn",
   camera_recovered: "check",
   storage_low: "warn",
@@ -23,7 +24,7 @@ const ICONS = {
   command_refused: "cross",
   clock_stepped: "warn",
 };
-const GATHERED = new Set(["segment_stored", "segment_deleted", "segment_locked"]);
+const GATHERED = new Set(["segment_stored", "segment_deleted", "segment_locked", "footage_uploaded"]);
 
 /** An event in words. */
 function eventWords(event) {

@@ -26,6 +26,7 @@ function segmentOf(one) {
     label: one.label,
     locked: one.locked,
     lockLabel: one.lock_labels.filter(Boolean).join(", "),
+    uploaded: one.uploaded,
   };
 }
 

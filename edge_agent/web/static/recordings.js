@@ -172,7 +172,7 @@ class Recordings {
     for (const event of events) {
       if (event.event_type === "segment_deleted") footage.segments.delete(event.path);
       else if (event.event_type === "segment_stored") times.push(Date.parse(event.started_at));
-      else if (event.event_type === "segment_locked") times.push(footage.segments.get(event.path)?.start ?? footage.start);
+      else if (event.event_type === "segment_locked" || event.event_type === "footage_uploaded") times.push(footage.segments.get(event.path)?.start ?? footage.start);
     }
     const from = Math.min(...times) - OVERLAP_MS;
     if (times.length && from < footage.end) {

@@ -100,6 +100,7 @@ export class Takes {
       h("button", { type: "button", class: "quiet", click: () => this.ask.play(one.start) }, name),
       h("small", {}, `${span((one.end - one.start) / 1000)} · ${bytes(one.size)}`),
       one.locked && h("span", { class: "kept", title: one.lockLabel || t("kept") }, icon("lock")),
+      one.uploaded && h("span", { class: "kept", title: t("uploaded") }, icon("cloud")),
       h("a", { class: "get", href: `${one.url}?download`, download: "", "aria-label": `${t("take.save")}: ${name}`, title: t("take.save") }, icon("save")),
       button({ icon: "bin", label: `${t("take.delete")}: ${name}`, class: "quiet", disabled: !mayOperate(), click: () => this.delete([one], name) }),
     );

@@ -141,6 +141,7 @@ class House:
         self._driver.status.subscribe(self._screens.status)
         self._driver.status.subscribe(self._outlet.status)
         self._driver.post(ev.CamerasFound(dict(self._cameras.missing)))
+        self._driver.post(ev.ProblemChanged("configuration", config.trouble))
         await self._restore_picture()
         self._upkeep.begin()
         await runs.end_strays(found)

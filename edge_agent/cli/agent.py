@@ -11,6 +11,8 @@ from typing import Any
 from edge_agent import __version__
 from edge_agent.app.house import Leaving, live
 from edge_agent.cli.configuration import FAULT, OK, USAGE, configuration
+from edge_agent.config import Config, ConfigError
+from edge_agent.config.last_good import emptied, keep, last_good
 from edge_agent.storage.claim import InUse
 from edge_agent.web.tokens import TokensUnusable
 
@@ -19,8 +21,8 @@ log = logging.getLogger("edge_agent")
 
 def main(options: Any) -> int:
     """Run until asked to leave."""
-    config = configuration(options)
     log_to_stderr(logging.INFO)
+    config = _configuration(options)
     log.info("edge_agent %s device=%s configuration=%s", __version__, config.device.id, config.source or "none")
     try:
         leaving = asyncio.run(live(config, os.environ, _tell_person))
@@ -34,6 +36,22 @@ def main(options: Any) -> int:
         # The same pid: whoever supervises the agent notices nothing, and the recorders are adopted.
         os.execv(sys.executable, [sys.executable, "-m", "edge_agent", *sys.argv[1:]])  # noqa: S606
     return OK
+
+
+def _configuration(options: Any) -> Config:
+    """What the file says now, or for a service what it said at the last good start. Raises `ConfigError`."""
+    try:
+        config = configuration(options)
+        if (empty := emptied(config, os.environ)) is not None:
+            raise empty
+    except ConfigError as error:
+        before = last_good(options.config, os.environ, error)
+        if before is None:
+            raise
+        log.error("%s", before.trouble)  # noqa: TRY400 - it says all
+        return before
+    keep(config, os.environ)
+    return config
 
 
 def _tell_person(text: str) -> None:

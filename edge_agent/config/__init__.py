@@ -4,7 +4,7 @@
 house is handed its section, and the core its own values. Together with `wire` this package is the only place that
 imports pydantic. The pieces: `settings` and `offload` (the keys), `section` (what their models share), `sources` (file,
 environment, machine, errors), `values` (what single values may look like), `keys` (the table of keys), `modes` (the
-modes that every device has).
+modes that every device has), `last_good` (what a service goes back to).
 """
 
 from __future__ import annotations
@@ -35,11 +35,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     return parse(document, environ, source)
 
 
-def parse(document: dict[str, Any], environ: Mapping[str, str] | None = None, source: Path | None = None) -> Config:
-    """The configuration in a document as `tomllib` gives it, with the environment over it. As `load` otherwise."""
+def parse(
+    document: dict[str, Any],
+    environ: Mapping[str, str] | None = None,
+    source: Path | None = None,
+    trouble: str | None = None,
+) -> Config:
+    """The configuration in a document as `tomllib` gives it, with the environment over it. As `load` otherwise.
+
+    `trouble` says why the document is not that of `source`.
+    """
     overlay = sources.Overlay(document, environ or {}, all_keys(), source)
     base = Path.cwd() if source is None else source.absolute().parent
-    context = {"base": base, "source": source, "variables": overlay.variables}
+    context = {"base": base, "source": source, "variables": overlay.variables, "trouble": trouble}
     try:
         config = Config.model_validate(overlay.document, context=context)
     except ValidationError as error:

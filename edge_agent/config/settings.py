@@ -250,6 +250,7 @@ class Config(Section):
 
     _source: Path | None = PrivateAttr(default=None)
     _variables: tuple[str, ...] = PrivateAttr(default=())
+    _trouble: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -284,11 +285,17 @@ class Config(Section):
         if context:
             self._source = context["source"]
             self._variables = context["variables"]
+            self._trouble = context["trouble"]
 
     @property
     def source(self) -> Path | None:
         """The file that was read; None: there was none."""
         return self._source
+
+    @property
+    def trouble(self) -> str | None:
+        """Why this is not what the file says now, but the configuration of the last good start; None: it is."""
+        return self._trouble
 
     @property
     def variables(self) -> tuple[str, ...]:

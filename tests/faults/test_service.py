@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import MakeAgent
 from tests.end_to_end.footage import assert_gapless
 from tests.fakes.agent import PATIENCE_S, RunningAgent, eventually, frozen
 from tests.fakes.mounts import Mounts
-from tests.faults.machine import FaultyDisk, await_footage
+from tests.faults.machine import FaultyDisk, await_footage, await_problem, codes
 
 pytestmark = pytest.mark.slow
 
@@ -135,3 +135,32 @@ def test_a_recording_that_nobody_can_look_after_starves_the_watchdog(
         manager.hear("WATCHDOG=1")
         device.do("stop")
         assert_gapless(device, "cam0")
+
+
+def test_a_service_whose_configuration_is_damaged_goes_on_with_the_last_good_one(
+    make_agent: MakeAgent, manager: Manager, notify: Path, tmp_path: Path
+) -> None:
+    file, directory = tmp_path / "edge-agent.toml", tmp_path / "service"
+    directory.mkdir()
+    file.write_text('[device]\nname = "The van"\n[rpicam]\ncommand = "simulated"\n')
+    variables = {"EDGE_AGENT_CONFIG": str(file), "STATE_DIRECTORY": str(directory)}
+    device = make_agent(variables=_variables(notify) | variables)
+    device.start()
+    device.do("start", {"mode": "dual-640", "label": "trip"})
+    await_footage(device, 1)
+    recorders = device.recorders()
+    device.kill()
+
+    file.write_bytes(bytes(4096))
+    device.start()
+    assert str(file) in await_problem(device, "configuration")
+    assert device.heard("info")[-1].document["name"] == "The van"
+    assert (device.status["label"], device.recorders()) == ("trip", recorders)
+    device.stop()
+    file.write_text('[device]\nname = "The boat"\n[rpicam]\ncommand = "simulated"\n')
+    device.start()
+    assert "configuration" not in codes(device)
+    assert device.heard("info")[-1].document["name"] == "The boat"
+    device.do("stop")
+    for camera in ("cam0", "cam1"):
+        assert_gapless(device, camera)

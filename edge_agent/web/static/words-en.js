@@ -88,6 +88,7 @@ export default {
   "problem.disk_error": "The disk reports errors",
   "problem.disk_stalled": "The disk does not answer",
   "problem.volume_missing": "The disk for recordings is missing",
+  "problem.configuration": "The configuration can't be used",
   "problem.volume_in_use": "Another agent uses the disk for recordings",
   "problem.agent_exhausted": "The agent has run out of descriptors or memory",
   "problem.live_view_reduced": "Live view is slowed down for the recording's sake",

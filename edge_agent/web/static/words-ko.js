@@ -88,6 +88,7 @@ export default {
   "problem.disk_error": "저장 장치에 오류가 있습니다",
   "problem.disk_stalled": "저장 장치가 응답하지 않습니다",
   "problem.volume_missing": "녹화용 저장 장치가 없습니다",
+  "problem.configuration": "설정을 사용할 수 없습니다",
   "problem.volume_in_use": "다른 에이전트가 녹화용 저장 장치를 쓰고 있습니다",
   "problem.agent_exhausted": "에이전트의 파일 디스크립터나 메모리가 부족합니다",
   "problem.live_view_reduced": "녹화를 위해 실시간 화면을 늦췄습니다",

@@ -81,7 +81,7 @@ class Agent:
         """Take one event in and return what to do, in order."""
         effects = self._take_in(event, now)
         effects += self._conduct.due(now)
-        effects += self._keep_time(now)
+        self._keep_time(now)
         effects += self._compare()
         effects += self._reconcile(now)
         effects += self._conduct.settle(now)
@@ -137,9 +137,10 @@ class Agent:
         """Whether some recording is still being stopped or stored."""
         return bool(self._open_runs)
 
-    def recording(self) -> bool:
-        """Whether a recording is meant to be on."""
-        return self.session is not None and self.mode_of(self.session).purpose is Purpose.RECORD
+    def recording(self) -> Session | None:
+        """The session, where it is meant to record."""
+        session = self.session
+        return session if session and self.mode_of(session).purpose is Purpose.RECORD else None
 
     def mode_of(self, session: Session) -> Mode:
         return self.settings.modes[session.mode]
@@ -302,16 +303,15 @@ class Agent:
         self.session = session
         self._timetable.clear()
 
-    def end(self, reason: str) -> list[Effect]:
-        """Desire nothing any more."""
+    def end(self, reason: str) -> None:
+        """Desire nothing any more. That it has ended is told when all of it is stored."""
         session, self.session = self.session, None
         self._timetable.clear()
         if session is None or self._told_started != session.id:
-            return []
+            return
         self._told_started = None
         fields = _session_fields(session) | {"reason": reason}
         self._farewells.append((frozenset(self._open_runs), Report(EventType.RECORDING_STOPPED, fields)))
-        return []
 
     def _say_farewell(self) -> list[Effect]:
         """Tell of the recordings that have ended and are stored: whoever hears it finds all their files."""
@@ -322,22 +322,20 @@ class Agent:
     def next_session_id(self) -> str:
         return f"s{self._next_sequence}"
 
-    def _keep_time(self, now: Now) -> list[Effect]:
+    def _keep_time(self, now: Now) -> None:
         session = self.session
         if session is None:
-            return []
+            return
+        mode = self.mode_of(session)
         if self._timetable.is_over(session, now):
             self.ran_out = session.id
-            return self.end("duration")
-        if not self._timetable.step_is_over(now):
-            return []
-        mode = self.mode_of(session)
-        if session.step + 1 < len(mode.steps):
+            self.end("duration")
+        elif self._timetable.step_is_over(now) and session.step + 1 < len(mode.steps):
             self.switch(replace(session, step=session.step + 1))
-            return []
-        if mode.comparison:
-            self._comparison = Compare(mode.cameras, frozenset(self._open_runs))
-        return self.end("complete")
+        elif self._timetable.step_is_over(now):
+            if mode.comparison:
+                self._comparison = Compare(mode.cameras, frozenset(self._open_runs))
+            self.end("complete")
 
     def _compare(self) -> list[Effect]:
         """The comparison of a sample that has ended, as soon as all of it is stored."""

@@ -146,11 +146,11 @@ class Conduct:
             case Stream():
                 return self._stream(command, now)
             case Stop():
-                return self._stop(command, now, "command")
+                return self._stop(command, now)
             case StopStream():
-                if self._agent.recording():
-                    return self._already(command, now)
-                return self._stop(command, now, "command")
+                if session := self._agent.recording():
+                    return self._already(command, session, now)
+                return self._stop(command, now)
             case SelectMode(mode):
                 return self._select_mode(command, mode, now)
             case SelectDuration(duration_s):
@@ -171,8 +171,8 @@ class Conduct:
     # -- start, stop, mode, duration ----------------------------------------------------------------------------------
 
     def _start(self, command: Command, body: Start, now: Now) -> list[Effect]:
-        if self._agent.recording():
-            return self._already(command, now)
+        if session := self._agent.recording():
+            return self._already(command, session, now)
         agent = self._agent
         found = find_mode(body, agent.selected_mode, agent.settings.modes, agent.recorders)
         if isinstance(found, Refusal):
@@ -182,8 +182,8 @@ class Conduct:
         return self._begin(command, found, body, now)
 
     def _stream(self, command: Command, now: Now) -> list[Effect]:
-        if self._agent.recording():
-            return self._already(command, now)
+        if session := self._agent.recording():
+            return self._already(command, session, now)
         return self._start(command, Start(mode="stream", duration_s=0.0), now)
 
     def _cannot_run(self, mode: Mode) -> tuple[Code, str] | None:
@@ -202,14 +202,14 @@ class Conduct:
         self._goals[command.id] = _Running(session.id, mode.name, None)
         return self._take_on(command, now, START_PATIENCE_S, f"starting {mode.name}")
 
-    def _stop(self, command: Command, now: Now, reason: str) -> list[Effect]:
+    def _stop(self, command: Command, now: Now) -> list[Effect]:
         effects: list[Effect] = []
         scheduled, self._scheduled = self._scheduled, []
         for _, _, waiting in sorted(scheduled):
             effects += self._settle(waiting, Code.INTERRUPTED, "a stop came before its instant", now)
         if self._agent.session is None and not self._agent.unfinished():
             return [*effects, *self._done(command, "nothing was recording", now)]
-        effects += self._agent.end(reason)
+        self._agent.end("command")
         self._goals[command.id] = _Stopped()
         return [*effects, *self._take_on(command, now, STOP_PATIENCE_S, "stopping")]
 
@@ -218,12 +218,12 @@ class Conduct:
         mode = agent.settings.modes.get(name)
         if mode is None:
             return self._reject(command, Code.UNKNOWN_MODE, unknown("mode", name, agent.settings.modes), now)
-        session = agent.session
-        if session is None or not agent.recording() or session.mode == name:
+        session = agent.recording()
+        if session is None or session.mode == name:
             agent.selected_mode = name
             return self._done(command, f"selected {name}", now)
         if mode.purpose is not Purpose.RECORD:
-            return self._already(command, now)
+            return self._already(command, session, now)
         if refused := self._cannot_run(mode):
             return self._reject(command, *refused, now)
         agent.selected_mode = name
@@ -239,8 +239,8 @@ class Conduct:
         agent = self._agent
         agent.selected_duration_s = duration_s
         said = f"{duration_s:g} s" if duration_s else "until stopped"
-        session = agent.session
-        if session is None or not agent.recording():
+        session = agent.recording()
+        if session is None:
             return self._done(command, f"selected {said}", now)
         agent.session = replace(session, duration_s=duration_s)
         return [UpdateSession(agent.session), *self._done(command, f"recording {said}, from its start", now)]
@@ -271,8 +271,7 @@ class Conduct:
         entry = self._agent.ledger.find(event.command_id)
         if entry is None:
             return []  # it took so long that it was answered with `timeout`
-        self._goals.pop(event.command_id, None)
-        return list(self._agent.ledger.settle(entry.command, event.code, event.message, now, event.data))
+        return self._settle(entry.command, event.code, event.message, now, event.data)
 
     def leave(self, now: Now) -> list[Effect]:
         """The agent is to end: answer what it will not see through. A `stop` it does."""
@@ -319,7 +318,7 @@ class Conduct:
             return self._settle(command, Code.OK, f"{verb} {session.mode} on {', '.join(running)}", now)
         if agent.recording() and (problem := agent.storage.problem):
             code = _STORAGE_CODES.get(problem, Code.INTERNAL)
-            return self._fail(command, goal, code, agent.storage.message, now)
+            return self._fail(command, goal, session, code, agent.storage.message, now)
         hopeless = [camera for camera in waiting if self._hopeless(camera)]
         if not late and len(hopeless) < len(waiting):
             return []
@@ -329,24 +328,23 @@ class Conduct:
             return self._settle(command, Code.PARTIAL, told, now, {"running": running, "waiting": waiting})
         cause = agent.recorders[waiting[0]].cause
         code = _TELLING.get(cause, Code.NO_FRAMES) if cause else Code.NO_FRAMES
-        return self._fail(command, goal, code, why, now)
+        return self._fail(command, goal, session, code, why, now)
 
     def _hopeless(self, camera: str) -> bool:
         recorder = self._agent.recorders[camera]
         return recorder.cause in _TELLING and recorder.state in (CameraState.BACKOFF, CameraState.FATAL)
 
-    def _fail(self, command: Command, goal: _Running, code: Code, message: str, now: Now) -> list[Effect]:
-        """Nothing runs: go back to what was on before, which is idle for a start."""
-        agent = self._agent
-        effects: list[Effect] = []
-        if goal.before is None:
-            effects += agent.end("failed")
-        else:
-            agent.selected_mode = goal.before.mode
-            started = agent.session.started if agent.session else goal.before.started
-            agent.switch(replace(goal.before, started=started))
-            message = f"{message}. Back to {goal.before.mode}"
-        return [*effects, *self._settle(command, code, message, now)]
+    def _fail(
+        self, command: Command, goal: _Running, session: Session, code: Code, message: str, now: Now
+    ) -> list[Effect]:
+        """Nothing runs: go back to the mode that was on before, or to idle from a start."""
+        before = goal.before
+        if before is None:
+            self._agent.end("failed")
+            return self._settle(command, code, message, now)
+        self._agent.selected_mode = before.mode
+        self._agent.switch(replace(session, mode=before.mode, cameras=before.cameras, step=before.step))
+        return self._settle(command, code, f"{message}. Back to {before.mode}", now)
 
     def _look_at_stopped(self, command: Command, now: Now, *, late: bool) -> list[Effect]:
         agent = self._agent
@@ -375,9 +373,8 @@ class Conduct:
     def _done(self, command: Command, message: str, now: Now) -> list[Effect]:
         return self._settle(command, Code.OK, message, now)
 
-    def _already(self, command: Command, now: Now) -> list[Effect]:
-        mode = self._agent.session.mode if self._agent.session else ""
-        told = f"recording {mode} already, and it goes on: stop it first, or send mode or duration to change it"
+    def _already(self, command: Command, session: Session, now: Now) -> list[Effect]:
+        told = f"recording {session.mode} already, and it goes on: stop it first, or send mode or duration to change it"
         return self._reject(command, Code.ALREADY_RECORDING, told, now)
 
     def _reject(self, command: Command, code: Code, message: str, now: Now) -> list[Effect]:

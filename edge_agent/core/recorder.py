@@ -131,7 +131,8 @@ class Recorder:
 
     def measured(self, fps: float) -> list[Effect]:
         """Compare what the camera delivers with what it was asked for. Less is told, and changes nothing."""
-        asked_fps = self.run.profile.fps if self.run else 0
+        assert self.run is not None  # noqa: S101 - it is this run that was measured
+        asked_fps = self.run.profile.fps
         if self.slow is None and fps < LOW_SHARE * asked_fps:
             self.slow = (
                 f"{self.camera} delivers {fps:.0f} of {asked_fps} frames a second: look whether the processor is hot, "

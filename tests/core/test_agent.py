@@ -30,7 +30,8 @@ from edge_agent.core.model import (
     RunRecord,
     Session,
 )
-from tests.fakes.world import EPOCH, World, job_done
+from edge_agent.core.status import CameraStatus
+from tests.fakes.world import EPOCH, FRESH, World, job_done
 
 
 @pytest.fixture
@@ -519,3 +520,106 @@ def test_pictures_for_viewers_begin_no_recording_that_waits_for_room() -> None:
     status = world.agent.snapshot()
     assert (status.state, status.started_at) == (DeviceState.FAULT, None)
     assert world.reported(EventType.RECORDING_STARTED) == []
+
+
+def test_an_agent_that_adopts_tells_how_many_and_tells_no_second_start() -> None:
+    first = _recording()
+    session = first.agent.session
+    assert session is not None
+    gone = replace(first.alive["cam0"], camera="cam9")
+    runs = [RunRecord(run, session, ("x",), first.now) for run in (gone, *first.alive.values())]
+    later = World(first.saved, mono_s=1020.0, alive=dict(first.alive))
+    later.post(ev.Booted(tuple(runs), first.saved.session))
+    later.play()
+    assert [report.fields for report in later.reported(EventType.AGENT_STARTED)] == [{"adopted": 3}]
+    assert set(later.alive) == {"cam0", "cam1"}
+    assert later.stopping == set()
+    later.command(Stop(), "stop", Verb.STOP)
+    later.wait(2)
+    assert later.reported(EventType.RECORDING_STARTED) == []
+    assert len(later.reported(EventType.RECORDING_STOPPED)) == 1
+
+
+def test_a_recording_that_had_not_begun_when_the_agent_died_is_told_when_it_begins() -> None:
+    first = World()
+    first.command(Start(mode="dual-640"), "a")
+    later = World(first.saved)
+    later.post(ev.Booted((), first.saved.session))
+    later.play()
+    assert len(later.reported(EventType.RECORDING_STARTED)) == 1
+
+
+def test_autostart_takes_what_is_selected() -> None:
+    world = World(replace(FRESH, selected_mode="cam1-640", selected_duration_s=5.0))
+    world.post(ev.Booted(autostart=True))
+    world.play()
+    status = world.agent.snapshot()
+    assert (status.mode, status.ends_at) == ("cam1-640", EPOCH + timedelta(seconds=5))
+    assert world.saved.session is not None
+    assert world.saved.session.id == "s1"
+
+
+def test_a_fault_is_told_once_until_it_is_another_one() -> None:
+    world = _recording("cam0-640")
+    world.broken["cam0"] = ev.Cause.CAMERA_BUSY
+    world.wait(10)
+    world.broken["cam0"] = ev.Cause.CRASHED
+    world.wait(10)
+    told = [(report.fields["code"], report.fields["message"]) for report in world.reported(EventType.CAMERA_FAULT)]
+    assert told == [("camera_busy", "camera_busy it was"), ("crashed", "crashed it was")]
+
+
+def test_every_missing_camera_is_a_problem_of_its_own(world: World) -> None:
+    world.post(ev.CamerasFound({"cam0": "no cable", "cam1": "no cable"}))
+    problems = [(problem.code, problem.message) for problem in world.agent.snapshot().problems]
+    assert problems == [("camera_missing", "cam0: no cable"), ("camera_missing", "cam1: no cable")]
+
+
+def test_the_status_is_that_of_the_recording_and_of_its_cameras() -> None:
+    world = _recording("cam0-640", duration_s=60)
+    world.post(ev.CamerasFound({"cam1": "no cable"}))
+    world.post(ev.SegmentOpened("cam0", world.alive["cam0"].run_id, "a.mp4"))
+    world.command(Ping(), "p", Verb.PING)
+    status = world.agent.snapshot()
+    assert (status.mode, status.selected_mode, status.duration_s) == ("cam0-640", "dual-640", 60)
+    assert status.last_command == world.final("p")
+    assert status.cameras["cam0"] == CameraStatus(
+        CameraState.RUNNING,
+        recording=True,
+        width=640,
+        height=480,
+        fps=30,
+        segment="a.mp4",
+        verified_until=None,
+        restarts=0,
+        error=None,
+        purpose=Purpose.RECORD,
+    )
+    assert (status.cameras["cam1"].error, status.cameras["cam1"].purpose) == ("no cable", None)
+
+
+def test_the_device_starts_while_a_camera_does_and_stops_until_all_is_stored(world: World) -> None:
+    world.broken["cam0"] = ev.Cause.CAMERA_BUSY
+    world.frozen.add("cam1")
+    world.command(Start(mode="dual-640"), "a")
+    assert world.agent.snapshot().state is DeviceState.STARTING
+    world.play()
+    assert world.agent.snapshot().state is DeviceState.STARTING
+    world.post(ev.StorageChanged("disk_full", "make room"))
+    assert world.agent.snapshot().state is DeviceState.STOPPING
+    recording = _recording()
+    recording.post(ev.StorageChanged("disk_full", "make room"))
+    assert recording.agent.snapshot().state is DeviceState.STOPPING
+
+
+def test_the_next_deadline_is_the_nearest_of_all() -> None:
+    world = _recording("cam0-640")
+    assert world.agent.next_deadline() == world.mono_s + 10
+    world.command(SelectDuration(8.0), "d", Verb.DURATION)
+    assert world.agent.next_deadline() == world.mono_s + 8
+    world.command(Snapshot(), "s", Verb.SNAPSHOT, at=EPOCH + timedelta(seconds=7))
+    assert world.agent.next_deadline() == world.mono_s + 7
+    world.kill("cam0", ev.Cause.CAMERA_BUSY)
+    world.broken["cam0"] = ev.Cause.CAMERA_BUSY
+    world.play()
+    assert world.agent.next_deadline() == world.mono_s + 2

@@ -10,6 +10,7 @@ from edge_agent.core.commands import (
     Announce,
     Clip,
     Command,
+    Lock,
     Refusal,
     Restart,
     SelectDuration,
@@ -19,6 +20,7 @@ from edge_agent.core.commands import (
     Stop,
     StopStream,
     Stream,
+    Unlock,
     Verb,
 )
 from edge_agent.core.effects import Announce as AnnounceEffect
@@ -246,3 +248,158 @@ def test_a_snapshot_of_a_camera_that_runs_is_taken_whatever_is_listed() -> None:
     world.post(ev.CamerasFound({"cam1": "it is not listed while it is busy"}))
     world.command(Snapshot("cam1"), "a", Verb.SNAPSHOT)
     assert [job.id for job in world.jobs] == ["a"]
+
+
+@pytest.mark.parametrize(("ahead_s", "running"), [(-5.0, True), (0.0, True), (0.5, False), (24 * 3600.0, False)])
+def test_a_common_start_instant_within_reach_is_taken(world: World, ahead_s: float, *, running: bool) -> None:
+    world.command(Start(mode="cam0-640"), "a", at=EPOCH + timedelta(seconds=ahead_s))
+    assert bool(world.alive) == running
+    assert [result.code for _, result in world.answers] == [Code.OK]
+
+
+def test_nothing_is_due_before_a_common_instant_and_the_first_to_come_goes_first(world: World) -> None:
+    for length_s in (1.0, 2.0, 3.0):
+        world.command(SelectDuration(length_s), f"{length_s}", Verb.DURATION, at=EPOCH + timedelta(seconds=5))
+    assert world.agent.next_deadline() == world.mono_s + 5
+    world.wait(5)
+    assert world.agent.snapshot().duration_s == 3.0
+
+
+def test_a_stop_answers_for_all_that_waited_and_names_why_the_recording_ended() -> None:
+    world = _recording()
+    for name in "ab":
+        world.command(Start(), name, at=EPOCH + timedelta(seconds=5))
+    world.command(Stop(), "stop", Verb.STOP)
+    world.wait(3)
+    assert [_code(world, name) for name in ("a", "b", "stop")] == [Code.INTERRUPTED, Code.INTERRUPTED, Code.OK]
+    assert [report.fields["reason"] for report in world.reported(EventType.RECORDING_STOPPED)] == ["command"]
+
+
+def test_a_stop_while_footage_is_being_stored_waits_for_it() -> None:
+    world = _recording()
+    world.command(Stop(), "a", Verb.STOP)
+    world.command(Stop(), "b", Verb.STOP)
+    assert world.finals("b") == []
+    world.play()
+    assert {_code(world, name) for name in "ab"} == {Code.OK}
+
+
+def test_a_stop_that_hangs_names_the_cameras_or_the_storing() -> None:
+    cameras, storing = _recording(), _recording()
+    for world in (cameras, storing):
+        world.command(Stop(), "a", Verb.STOP)
+    for camera in ("cam0", "cam1"):
+        storing.kill(camera, ev.Cause.STOPPED)
+    for world in (cameras, storing):
+        world.wait(19, playing=False)
+    assert cameras.final("a").message.startswith("cam0, cam1 did not finish within 18 s")
+    assert storing.final("a").message.startswith("storing the footage did not finish within 18 s")
+
+
+def test_live_view_has_no_deadline_and_is_not_changed_by_what_is_selected(world: World) -> None:
+    world.command(SelectDuration(5.0), "d", Verb.DURATION)
+    world.command(Stream(), "s", Verb.STREAM)
+    world.play()
+    world.command(SelectMode("cam1-640"), "m", Verb.MODE)
+    world.command(SelectDuration(2.0), "e", Verb.DURATION)
+    world.wait(20)
+    status = world.agent.snapshot()
+    assert (status.state, status.mode, status.ends_at) == (DeviceState.STREAMING, "stream", None)
+    assert (status.selected_mode, world.agent.selected_duration_s) == ("cam1-640", 2.0)
+    assert [world.final(name).message for name in "dme"] == ["selected 5 s", "selected cam1-640", "selected 2 s"]
+
+
+def test_selecting_the_mode_that_is_on_changes_nothing_and_another_one_is_selected_by_its_switch() -> None:
+    world = _recording()
+    before = dict(world.alive)
+    world.command(SelectMode("dual-640"), "a", Verb.MODE)
+    assert (_code(world, "a"), world.stopping, world.alive) == (Code.OK, set(), before)
+    world.command(SelectMode("dual-720p"), "b", Verb.MODE)
+    assert world.agent.snapshot().selected_mode == "dual-720p"
+
+
+def test_a_mode_with_steps_can_be_left_for_one_without() -> None:
+    world = _recording("demo")
+    world.wait(6)
+    world.command(SelectMode("dual-640"), "a", Verb.MODE)
+    world.wait(3)
+    assert _code(world, "a") is Code.OK
+    assert {run.profile.height for run in world.alive.values()} == {480}
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "told"), [(0.0, "until stopped"), (0.5, "0.5 s"), (7 * 24 * 3600.0, "604800 s")]
+)
+def test_a_duration_from_none_to_a_week_is_selected(world: World, duration_s: float, told: str) -> None:
+    world.command(SelectDuration(duration_s), "a", Verb.DURATION)
+    assert (world.final("a").message, world.agent.snapshot().duration_s) == (f"selected {told}", duration_s)
+
+
+def test_a_switch_that_fails_keeps_start_and_duration_of_the_recording() -> None:
+    world = _recording("cam0-640")
+    world.wait(5)
+    world.frozen.add("cam1")
+    world.command(SelectMode("cam1-640"), "m", Verb.MODE)
+    world.command(SelectDuration(60.0), "d", Verb.DURATION)
+    world.wait(20)
+    status = world.agent.snapshot()
+    assert (_code(world, "m"), status.mode) == (Code.NO_FRAMES, "cam0-640")
+    assert world.final("m").message.endswith(". Back to cam0-640")
+    assert (status.started_at, status.ends_at) == (EPOCH, EPOCH + timedelta(seconds=60))
+
+
+def test_a_start_that_fails_after_its_first_frames_is_told_as_stopped(world: World) -> None:
+    world.broken = dict.fromkeys(("cam0", "cam1"), ev.Cause.CAMERA_BUSY)
+    world.command(Start(mode="dual-640"), "a")
+    world.post(ev.BytesSeen("cam0", world.alive["cam0"].run_id))
+    world.wait(3)
+    assert _code(world, "a") is Code.CAMERA_BUSY
+    assert [report.fields["reason"] for report in world.reported(EventType.RECORDING_STOPPED)] == ["failed"]
+
+
+def test_a_job_needs_no_camera_and_its_end_is_the_answer(world: World) -> None:
+    world.command(Lock(before_s=60.0), "a", Verb.LOCK)
+    world.command(Unlock(label="crash"), "b", Verb.UNLOCK)
+    world.post(ev.JobDone("a", Code.LOCK_QUOTA, "the locks take too much", {"locked": 3}))
+    assert [job.id for job in world.jobs] == ["a", "b"]
+    result = world.final("a")
+    assert (result.code, result.message, result.data) == (Code.LOCK_QUOTA, "the locks take too much", {"locked": 3})
+
+
+def test_a_refusal_names_what_there_is_and_who_asked(world: World) -> None:
+    world.command(SelectMode("x" * 50), "a", Verb.MODE)
+    assert world.final("a").message.startswith(f"there is no mode '{'x' * 40}': one of cam0-640, cam1-640, demo, ")
+    world.post(ev.CommandReceived(Command("b", Verb.SNAPSHOT, Snapshot("cam7"), world.now, by="ha")))
+    assert world.final("b").message == "there is no camera 'cam7': one of cam0, cam1"
+    assert [report.fields["by"] for report in world.reported(EventType.COMMAND_REFUSED)] == [None, "ha"]
+    world.command(Start(), "c", at=EPOCH + timedelta(days=2))
+    assert "give an instant from now to 24 h ahead" in world.final("c").message
+    world.post(ev.CamerasFound({"cam0": "no cable", "cam1": "no program"}))
+    world.command(Snapshot(), "d", Verb.SNAPSHOT)
+    assert world.final("d").message == "cam0: no cable; cam1: no program"
+
+
+def test_a_start_while_recording_names_the_mode_that_is_on() -> None:
+    world = _recording()
+    world.command(Start(), "a")
+    assert world.final("a").message.startswith("recording dual-640 already")
+
+
+def test_the_machines_own_time_zone_is_in_no_answer(world: World, own_time_zone: None) -> None:
+    world.command(Start(), "a", at=EPOCH + timedelta(seconds=5))
+    assert world.answers[0][1].message == "waiting for 2026-11-23T09:15:05.000Z"
+
+
+def test_an_interrupted_command_says_what_to_do_and_took_no_time_that_anybody_knows(world: World) -> None:
+    result = interrupted(Command("x", Verb.START, None, world.now), replace(world.now, mono_s=world.mono_s + 60))
+    assert (result.took_ms, "send it again with another id" in result.message) == (0, True)
+
+
+def test_an_agent_that_leaves_answers_all_but_the_stop_that_it_sees_through() -> None:
+    world = _recording()
+    world.command(Snapshot(), "job", Verb.SNAPSHOT)
+    world.command(Stop(), "stop", Verb.STOP)
+    world.post(ev.StopRequested())
+    assert (_code(world, "job"), world.finals("stop")) == (Code.INTERRUPTED, [])
+    world.play()
+    assert _code(world, "stop") is Code.OK

@@ -84,3 +84,10 @@ def test_what_the_plan_takes_now_is_what_the_forecast_dates_first(
     overdue = [one.path for one in dated if one.at == AT]
     going = [removal.path for removal in plan(segments, volume, policy, NOW, clock_synchronized=True).removals]
     assert going == overdue[: len(going)]
+
+
+def test_room_that_is_used_up_exactly_is_enough_while_nothing_is_recorded() -> None:
+    here = [candidate(1)]
+    for free, going in ((1000, []), (999, [(100, AT)])):
+        departures = forecast(here, VolumeState(free, 10_000), POLICY, NOW, write_bytes_ps=0.0, clock_synchronized=True)
+        assert [(one.size_bytes, one.at) for one in departures] == going

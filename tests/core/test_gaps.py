@@ -74,3 +74,17 @@ def test_every_camera_has_gaps_of_its_own() -> None:
     rear = replace(piece(2, 0, at_s=0), camera="cam1")
     gaps = find_gaps([FIRST, piece(1, 1, at_s=70), rear, replace(piece(2, 1, at_s=60), camera="cam1")])
     assert [gap.camera for gap in gaps] == ["cam0"]
+
+
+def test_cameras_that_took_turns_have_gaps_of_their_own() -> None:
+    rear = [replace(piece(2, index, at_s=70.0 * index), camera="cam1") for index in range(2)]
+    front = [piece(1), piece(3, 0, at_s=70)]
+    assert [(gap.camera, gap.after, gap.before) for gap in find_gaps([*front, *rear])] == [
+        ("cam0", "1/0", "3/0"),
+        ("cam1", "2/0", "2/1"),
+    ]
+
+
+def test_half_a_second_is_a_gap_and_a_run_without_its_first_segment_misses_it() -> None:
+    (gap,) = find_gaps([FIRST, piece(2, 1, at_s=60.5)])
+    assert (gap.length_s, gap.reason) == (0.5, GapReason.MISSING)

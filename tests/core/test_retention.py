@@ -249,3 +249,30 @@ def test_a_copy_elsewhere_is_told_of_what_goes_and_changes_nothing_about_the_ord
         ("0001", False),
         ("0002", True),
     ]
+
+
+def test_exactly_enough_room_is_enough() -> None:
+    floor = Policy(1000, 0)
+    exact = VolumeState(1000, 10_000, free_inodes=retention.MIN_FREE_INODES)
+    assert not retention.is_below_floor(exact, floor)
+    assert gone(plan(footage(5), exact, floor, NOW, clock_synchronized=True)) == []
+    lacking = VolumeState(899, 10_000)
+    assert gone(plan(footage(5), lacking, floor, NOW, clock_synchronized=True)) == ["0000", "0001"]
+    (one,) = plan(footage(1), lacking, floor, NOW, clock_synchronized=True).removals
+    assert one.reason is Reason.MIN_FREE
+    assert plan(footage(1), lacking, floor, NOW, clock_synchronized=True).exhausted
+    without_inodes = replace(exact, free_inodes=retention.MIN_FREE_INODES - 1)
+    (one,) = plan(footage(5), without_inodes, floor, NOW, clock_synchronized=True).removals
+    assert one.reason is Reason.MIN_FREE_INODES
+
+
+def test_a_limit_of_bytes_takes_no_more_than_it_must() -> None:
+    for max_bytes, going in ((5000, []), (4999, ["0000"]), (4900, ["0000"]), (4899, ["0000", "0001"])):
+        assert gone(plan(footage(50), ROOMY, Policy(0, 0, max_bytes), NOW, clock_synchronized=True)) == going
+    assert len(gone(plan(footage(3), ROOMY, Policy(0, 0, 1), NOW, clock_synchronized=True))) == 1
+
+
+def test_footage_as_old_as_the_limit_stays() -> None:
+    for minutes, going in ((50, []), (49.99, ["0000"]), (100, [])):
+        policy = Policy(0, 0, max_age_s=minutes * 60)
+        assert gone(plan(footage(50), ROOMY, policy, NOW, clock_synchronized=True)) == going

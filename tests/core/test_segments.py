@@ -177,3 +177,41 @@ def test_a_duration_is_the_medias_unless_a_step_stretched_it() -> None:
 def test_a_start_beyond_the_calendar_is_held_at_its_end() -> None:
     assert segments.start_instant(AT, 90.5) == AT + timedelta(seconds=90.5)
     assert segments.start_instant(AT, 1e15).year == 9999
+
+
+def test_reserved_words_name_no_camera() -> None:
+    assert [is_name(word) for word in ("cam0", "all", "cmd", "Cam0")] == [True, False, False, False]
+    assert segments.parse_run_id("20261123T091500Z-000042-all") is None
+    assert segments.parse_run_id("20261323T091500Z-000042-cam0") is None
+
+
+def test_pictures_and_clips_are_named_by_camera_and_instants() -> None:
+    end = AT + timedelta(minutes=5)
+    assert [
+        segments.snapshot_path("cam0", AT).name,
+        segments.snapshot_path("cam0", AT, 3).name,
+        segments.clip_path("cam0", AT, end).name,
+        segments.clip_path("cam0", AT, end, 3).name,
+    ] == [
+        "blackbox_cam0_20261123T091500Z.jpg",
+        "blackbox_cam0_20261123T091500Z-3.jpg",
+        "blackbox_cam0_20261123T091500Z_20261123T092000Z.mp4",
+        "blackbox_cam0_20261123T091500Z_20261123T092000Z-3.mp4",
+    ]
+
+
+def test_the_machines_own_time_zone_is_in_no_name(own_time_zone: None) -> None:
+    assert segments.segment_path("cam0", profile(), AT).name == "blackbox_cam0_640_20261123T091500Z.mp4"
+    assert segments.start_instant(AT, 0.0).tzinfo is UTC
+    assert segments.start_instant(AT, 1e15).tzinfo is UTC
+
+
+def test_offsets_and_durations_below_a_second_are_believed_too() -> None:
+    assert segments.start_offset_s(0.2, None, 0.5) == 0.2
+    assert segments.start_offset_s(None, None, 0.5) == 0.5
+    assert segments.believed_duration_s(3660.0, 60.0, 60.5) == 0.5
+
+
+def test_what_is_ahead_by_no_more_than_the_distrust_is_believed() -> None:
+    assert segments.start_offset_s(122.5, None, 120.5) == 122.5
+    assert segments.believed_duration_s(62.0, 60.0, 120.0) == 62.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 from edge_agent.core import events as ev
 from edge_agent.core.commands import Start
 from edge_agent.core.model import DeviceState, EventType
-from tests.fakes.world import World
+from tests.fakes.world import EPOCH, World
 
 
 def _recording() -> World:
@@ -64,3 +64,13 @@ def test_one_problem_of_the_volume_follows_another() -> None:
     world.post(ev.StorageChanged(None))
     assert _codes(world) == []
     assert len(world.reported(EventType.STORAGE_FULL)) == 1
+
+
+def test_a_problem_of_the_volume_that_is_told_again_keeps_its_beginning() -> None:
+    world = World()
+    world.post(ev.StorageChanged("disk_full", "make room"))
+    world.wait(5)
+    world.post(ev.StorageChanged("disk_full", "make more room"))
+    (problem,) = world.agent.snapshot().problems
+    assert (problem.message, problem.since) == ("make more room", EPOCH)
+    assert [report.fields for report in world.reported(EventType.STORAGE_FULL)] == [{"message": "make room"}]

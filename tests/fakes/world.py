@@ -1,6 +1,7 @@
 """An outside made of values: it carries the core's effects out on pretended cameras, under a clock that tests turn.
 
-It checks on every step what must always hold: one process a camera at the most, one final answer a command.
+It checks on every step what must always hold: one process a camera at the most, one final answer a command, and all
+that is told fits the documents that tell it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
 from edge_agent.core.commands import Body, Command, Result, Verb
 from edge_agent.core.model import Camera, Code, EventType, Mode, Now, Profile, Purpose, Run, Session, Step
+from edge_agent.wire.documents import result_document
+from edge_agent.wire.events import event_document
 
 EPOCH = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
 VGA = Profile(640, 480, 30, 1_500_000)
@@ -136,9 +139,13 @@ class World:
                 self.alive[run.camera] = run
             case fx.StopRun(run_id):
                 self.stopping.add(run_id)
+            case fx.UpdateSession(session):
+                assert isinstance(session, Session)
             case fx.Answer(command, result):
+                assert result_document("van7", result)["message"]
                 self.answers.append((command, result))
-            case fx.Report():
+            case fx.Report(event_type, fields):
+                event_document("van7", event_type, EPOCH, fields)
                 self.reports.append(effect)
             case fx.Save(state):
                 self.saved = state

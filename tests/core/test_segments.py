@@ -30,6 +30,7 @@ def test_a_segment_is_named_by_size_camera_and_start() -> None:
     assert segments.segment_path("cam0", profile(), AT, 2).name == "blackbox_cam0_640_20261123T091500Z-2.mp4"
     assert segments.thumbnail_path(path).name == "blackbox_cam0_640_20261123T091500Z.jpg"
     assert segments.lock_path(path).name == "blackbox_cam0_640_20261123T091500Z.lock"
+    assert segments.uploaded_path(path).name == "blackbox_cam0_640_20261123T091500Z.uploaded"
 
 
 @pytest.mark.parametrize(

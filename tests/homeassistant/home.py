@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.mosquitto import Mosquitto, free_port
-from tests.homeassistant.installation import HomeAssistant, State
+from tests.homeassistant.installation import HomeAssistant, Refused, State
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "homeassistant"
@@ -205,6 +205,13 @@ class Home:
     def send(self, verb: str, payload: str = "") -> None:
         """Give the agent a command past Home Assistant."""
         self.broker.publish(f"blackbox/{DEVICE}/cmd/{verb}", payload)
+
+    def preview(self, camera: str) -> bytes:
+        """The picture that a camera's preview shows; empty while it has none."""
+        try:
+            return self.assistant.picture(f"/api/camera_proxy/camera.{DEVICE}_{camera}_preview")
+        except Refused:
+            return b""
 
     def automate(self, name: str, blueprint: str, **inputs: Any) -> str:
         """Make an automation of a shipped blueprint, as its page would, and return its entity id."""

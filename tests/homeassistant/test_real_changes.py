@@ -6,6 +6,7 @@ import json
 import subprocess
 
 from edge_agent.app.homeassistant import ANNOUNCED_NAME, device_of
+from edge_agent.app.previews import CAMERA_OFF
 from edge_agent.config import load
 from edge_agent.mqtt.discovery import discovery_document
 from tests.fakes.agent import eventually
@@ -51,6 +52,7 @@ def test_a_removed_cameras_entities_vanish_and_come_back_with_it(home: Home) -> 
     wait_until_only_the_first_camera_is_known(home)
     restart_with(home)
     wait_until_both_cameras_are_there(home)
+    home.wait(lambda: home.preview("cam1") == CAMERA_OFF, lambda: "no picture of the camera that came back")
 
 
 def test_a_camera_that_was_removed_while_home_assistant_was_away_vanishes_too(home: Home) -> None:

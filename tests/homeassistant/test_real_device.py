@@ -11,7 +11,6 @@ import pytest
 from edge_agent.app.previews import CAMERA_OFF
 from edge_agent.core.problems import LIVE_VIEW_REDUCED
 from tests.homeassistant.home import DEVICE, ROOT, Home
-from tests.homeassistant.installation import Refused
 
 NUMBER = r"-?\d+(\.\d+)?"
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+]00:00"
@@ -112,7 +111,7 @@ def test_the_device_is_there_with_every_entity_in_a_sensible_state(home: Home) -
 
 @pytest.mark.parametrize("camera", ["cam0", "cam1"])
 def test_a_camera_that_is_off_is_shown_as_that(home: Home, camera: str) -> None:
-    home.wait(lambda: preview(home, camera) == CAMERA_OFF, lambda: f"no picture of {camera}, or another")
+    home.wait(lambda: home.preview(camera) == CAMERA_OFF, lambda: f"no picture of {camera}, or another")
 
 
 def test_the_device_says_what_it_is_and_offers_its_triggers(home: Home) -> None:
@@ -202,17 +201,9 @@ def test_pictures_come_as_snapshot_and_as_preview(home: Home, camera: str) -> No
     assert home.assistant.picture(f"/api/image_proxy/{image}").startswith(JPEG)
     home.assistant.call("switch.turn_on", "switch.van7_stream")
     home.wait_until_shown("switch.van7_stream", "on")
-    home.wait(lambda: preview(home, camera).startswith(JPEG), lambda: "no preview")
+    home.wait(lambda: home.preview(camera).startswith(JPEG), lambda: "no preview")
     home.assistant.call("switch.turn_off", "switch.van7_stream")
     home.wait_until_shown("switch.van7_stream", "off")
-
-
-def preview(home: Home, camera: str) -> bytes:
-    """The camera's picture; empty while it has none."""
-    try:
-        return home.assistant.picture(f"/api/camera_proxy/camera.van7_{camera}_preview")
-    except Refused:
-        return b""
 
 
 def test_the_lock_button_keeps_the_last_minutes(home: Home) -> None:

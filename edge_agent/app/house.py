@@ -221,19 +221,21 @@ class House:
         return gateway
 
     def _keep_going(self, tasks: asyncio.TaskGroup, gateway: Gateway) -> None:
+        offload = begin(Desk(self._config, self._stores, self._clock, self._driver.post, self._report), tasks)
+        vitals = self._build_vitals(offload)
         if self._broker is not None:
             simulated = self._cameras.abilities.simulated
             self._tell_person(welcome(self._config, self._broker, self._http_url, simulated=simulated))
             if self._broker.missing is None:
-                self._pulse.connection = tasks.create_task(gateway.run(), name="broker connection")
+                connection = vitals.run_after_first(gateway.run)
+                self._pulse.connection = tasks.create_task(connection, name="broker connection")
             if self._broker.embedded is not None:
                 tasks.create_task(self._broker.embedded.run(), name="embedded broker")
         tasks.create_task(self._leave(), name="leave")
         stalls = StallWatch((self._stores.footage, self._stores.probing), self._driver.post)
         tasks.create_task(stalls.run(), name="stall watch")
         tasks.create_task(self._upkeep.run(), name="upkeep")
-        offload = begin(Desk(self._config, self._stores, self._clock, self._driver.post, self._report), tasks)
-        tasks.create_task(self._build_vitals(offload).run(), name="vitals")
+        tasks.create_task(vitals.run(), name="vitals")
         yielding = give_way(
             HostTelemetry(self._clock), self._stores.state, self._clock, self._screens.limit, self._driver.post
         )

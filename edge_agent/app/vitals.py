@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,11 @@ from edge_agent.web.live import LiveView
 from edge_agent.wire import telemetry_document
 
 FIRST_AFTER_S = 1.0
-"""Rates are differences: the first document has something to show after this."""
+"""Rates are differences: there is something to show after this."""
+FIRST_PATIENCE_S = 2.0
+"""How long the first connection to the broker waits for a document without rates."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,15 @@ class Vitals:
     offload: Callable[[], dict[str, object]] | None
     publish: Callable[[dict[str, Any]], None]
 
+    async def run_after_first(self, connection: Callable[[], Awaitable[None]]) -> None:
+        """Publish what can be told at once, then run the connection: its greeting has telemetry from the first on."""
+        try:
+            async with asyncio.timeout(FIRST_PATIENCE_S):
+                self.publish(await self._document(dict.fromkeys(self.views)))
+        except TimeoutError:
+            log.warning("no telemetry for the first greeting: a disk does not answer")
+        await connection()
+
     async def run(self) -> None:
         """Measure and publish for ever."""
         before = {camera: self.written(camera) for camera in self.views}
@@ -52,16 +66,17 @@ class Vitals:
             waited_s = self.config.telemetry.interval_s
             await asyncio.sleep(waited_s)
 
-    async def _document(self, rates: Mapping[str, float]) -> dict[str, Any]:
+    async def _document(self, rates: Mapping[str, float | None]) -> dict[str, Any]:
         values = await self.stores.state.run(self.host.sample)
         values["clock_synchronized"] = self.clock.synchronized()
-        values["disk"] = self._disk(sum(rates.values()))
+        known = [rate for rate in rates.values() if rate is not None]
+        values["disk"] = self._disk(sum(known) if known else None)
         values["recordings"] = await self._recordings()
         values["offload"] = self.offload and self.offload()
         values["cameras"] = {camera: self._camera(camera, rate) for camera, rate in rates.items()}
         return telemetry_document(self.config.device.id, self.clock.now().wall, values)
 
-    def _disk(self, write_bytes_ps: float) -> dict[str, Any]:
+    def _disk(self, write_bytes_ps: float | None) -> dict[str, Any]:
         health = self.upkeep.health
         room = health.room if health else None
         if health is None or room is None:
@@ -72,8 +87,8 @@ class Vitals:
             "free_bytes": room.free_bytes,
             "total_bytes": room.total_bytes,
             "used_percent": round(100 * (1 - room.free_bytes / room.total_bytes), 1) if room.total_bytes else None,
-            "write_bps": round(write_bytes_ps * 8),
-            "sync_ms": health.sync_ms,
+            "write_bps": None if write_bytes_ps is None else round(write_bytes_ps * 8),
+            "sync_ms": None if health.sync_ms is None else round(health.sync_ms, 3),
             "recording_hours_left": round(usable_bytes * 8 / recording_bps / 3600, 1) if recording_bps else None,
         }
 
@@ -90,7 +105,7 @@ class Vitals:
             "oldest_at": usage.oldest_at,
         }
 
-    def _camera(self, camera: str, bytes_ps: float) -> dict[str, Any]:
+    def _camera(self, camera: str, bytes_ps: float | None) -> dict[str, Any]:
         view = self.views[camera]
         status = self.status.value
         told = status.cameras[camera] if status else None
@@ -101,7 +116,7 @@ class Vitals:
             fps = self.recorded_fps(camera) if told.recording else view.fps
         return {
             "fps": None if fps is None else round(fps, 1),
-            "bitrate_bps": round(bytes_ps * 8),
+            "bitrate_bps": None if bytes_ps is None else round(bytes_ps * 8),
             "viewers": view.viewers,
             "dropped_frames": view.dropped_frames,
         }

@@ -91,6 +91,12 @@ def test_unknown_keys_are_named_and_the_rest_is_obeyed(recording: RunningAgent) 
     assert "volume" in result["warnings"][0]
 
 
+def test_the_first_greeting_has_everything_too(recording: RunningAgent) -> None:
+    topics = [heard.topic for heard in recording.listener.heard]
+    order = [topics.index(recording.topic(kind)) for kind in ("info", "status", "telemetry", "availability")]
+    assert order == sorted(order)
+
+
 def test_ping_answers_with_the_status(recording: RunningAgent) -> None:
     told = recording.do("ping")["data"]["status"]
     assert (told["state"], told["label"]) == ("recording", "undisturbed")

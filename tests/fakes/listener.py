@@ -107,6 +107,8 @@ class Listener:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # A client in a reference cycle leaves its sockets to the garbage collector, which calls them unclosed.
+        self._client.on_connect = self._client.on_subscribe = self._client.on_message = None
 
     def _on_connect(self, client: Client, *_: Any) -> None:
         options = SubscribeOptions(qos=1, retainAsPublished=True)

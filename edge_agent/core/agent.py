@@ -296,7 +296,7 @@ class Agent:
         self.session = replace(session, cameras=mode.cameras)
         self._timetable.clear()
         for camera in mode.cameras:
-            self.recorders[camera].forget_trouble()
+            self.recorders[camera].new_session()
 
     def switch(self, session: Session) -> None:
         """Change the running session: its mode, duration or step."""

@@ -208,8 +208,13 @@ class Recorder:
             case _:
                 assert_never(self.state)
 
+    def new_session(self) -> None:
+        """Begin with a clean record, and with nothing of this session verified yet."""
+        self.forget_trouble()
+        self.verified_until = None
+
     def forget_trouble(self) -> None:
-        """Begin with a clean record: a new session does not wait for the back-off of the last one."""
+        """A new session does not wait for the back-off of the last one."""
         self._failures.clear()
         self._clock_steps.clear()
         self.cause = self.error = None

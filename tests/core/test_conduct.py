@@ -182,6 +182,10 @@ def test_news_of_the_current_run_shows_in_the_status_and_stale_news_does_not() -
         world.post(ev.FirstFrame("cam0", name, world.now))
     status = world.agent.snapshot().cameras["cam0"]
     assert (status.segment, status.verified_until) == (f"{run_id}.mp4", EPOCH + timedelta(seconds=len(run_id)))
+    world.command(Stop(), "stop", Verb.STOP)
+    world.wait(2)
+    world.command(Start(mode="cam0-640"), "again")
+    assert world.agent.snapshot().cameras["cam0"].verified_until is None, "nothing of this recording is"
 
 
 def test_stored_segments_clock_steps_and_problems_are_told(world: World) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LOCK = "requirements.lock"
+LOCK = "requirements-offload.lock"
+"""All that can come to be installed on a device."""
 PATIENCE_S = 60
 
 

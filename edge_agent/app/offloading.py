@@ -126,8 +126,10 @@ class Offloading:
 
     async def _next(self) -> Footage | None:
         """What is to be sent now: clips, then the oldest locked footage; None for nothing, or not at this hour."""
-        archive = self._desk.stores.archive
-        left = await self._desk.stores.footage.run(archive.backlog, LOOK_AT + len(self._unreadable))
+        stores = self._desk.stores
+        if not stores.readable:
+            return None  # what lies there may be another device's
+        left = await stores.footage.run(stores.archive.backlog, LOOK_AT + len(self._unreadable))
         self._left = left
         found = next((one for one in left.first if one.path not in self._unreadable), None)
         if found is None and left.first and self._unreadable:

@@ -17,6 +17,7 @@ from edge_agent.storage.claim import claim
 from edge_agent.storage.volume import MARKER_NAME, Volume
 from edge_agent.web.tokens import create_tokens
 from tests.fakes.mosquitto import Certificates, MakeMosquitto, Mosquitto, ServerTls, free_port
+from tests.fakes.object_store import BUCKET, ObjectStore
 
 
 @pytest.fixture
@@ -246,3 +247,16 @@ def test_a_certificate_of_the_page_that_cannot_be_used_is_named(
     item = items(document)["page TLS"]
     assert item.level is Level.FAIL
     assert str(certificates.client.key) in item.told
+
+
+@pytest.mark.slow
+def test_the_store_of_the_off_load_is_tried(document: dict[str, Any], object_store: ObjectStore) -> None:
+    keys = {"endpoint_url": object_store.url, "bucket": BUCKET, "access_key": object_store.access_key}
+    document["offload"] = keys | {"enabled": True, "secret_key": object_store.secret_key}
+    told = f"{object_store.url}, bucket {BUCKET} answers; names begin with van7/"
+    assert items(document)["off-load"] == Item(Level.OK, "off-load", told)
+    document["offload"] |= {"secret_key": "guessed"}
+    found = items(document)["off-load"]
+    assert found.level is Level.FAIL
+    assert "offload.secret_key_file" in found.told
+    assert "guessed" not in found.told

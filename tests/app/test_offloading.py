@@ -28,7 +28,7 @@ from tests.storage.footage import AT, run_record, store
 pytestmark = pytest.mark.slow
 
 CLIP = "clips/blackbox_cam0_20261123T091500Z_20261123T091600Z.mp4"
-THREE_PARTS = 11 * 1024 * 1024
+TWO_PARTS = 6 * 1024 * 1024
 EVERYTHING = LockWindow(None, None, "crash", None, AT)
 
 
@@ -213,7 +213,7 @@ async def test_a_child_that_is_killed_in_the_middle_is_replaced_and_sends_the_re
     make: Callable[..., Device], object_store: ObjectStore
 ) -> None:
     device = make()
-    device.write_clip(THREE_PARTS)
+    device.write_clip(TWO_PARTS)
     key = key_of(device, CLIP)
     object_store.fault(hold=f"{key}.*partNumber=2")
     async with sending(device):
@@ -232,7 +232,7 @@ async def test_nothing_is_sent_outside_of_the_hours_and_what_was_begun_is_gone_o
     make: Callable[..., Device], object_store: ObjectStore
 ) -> None:
     device = make(hours_utc="22:00-06:00")
-    device.write_clip(THREE_PARTS)
+    device.write_clip(TWO_PARTS)
     key = key_of(device, CLIP)
     async with sending(device):
         await device.until(lambda: device.offloading.vitals()["pending_count"] == 1, "it is known")

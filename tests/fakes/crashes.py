@@ -103,7 +103,21 @@ def keep(root: Path, state: Path) -> Iterator[str]:
     yield f"kept {archive.store_clip(clip, 'cam0', AT, AT)}"
 
 
-SCENARIOS: dict[str, Act] = {act.__name__: act for act in (recover, delete, lock, unlock, save, keep)}
+def upload(root: Path, state: Path) -> Iterator[str]:
+    """The locked segment was sent and is released; a clip was sent."""
+    archive = Archive(root, state)
+    archive.reconcile()
+    (segment,) = (one.path for one in archive.window(None, None, None) if one.locked)
+    archive.mark_uploaded(segment, b"receipt", release=True)
+    yield f"uploaded {segment}"
+    written = archive.new_clip()
+    written.write_bytes(b"clip" * 1000)
+    clip = archive.store_clip(written, "cam0", AT, AT)
+    archive.mark_uploaded(clip, b"receipt", release=True)
+    yield f"uploaded {clip}"
+
+
+SCENARIOS: dict[str, Act] = {act.__name__: act for act in (recover, delete, lock, unlock, save, keep, upload)}
 
 
 CUT = 9

@@ -146,6 +146,30 @@ def test_a_snapshot_or_clip_has_its_name_only_when_it_is_whole(tmp_path: Path, d
         assert list((root / "spool").rglob("*.*")) == []
 
 
+@pytest.mark.parametrize("death", ["kill", "power"])
+def test_what_was_sent_elsewhere_is_known_after_any_death_or_waits_to_be_found_there(
+    tmp_path: Path, death: str
+) -> None:
+    confirmed = 0
+    for folder in die(tmp_path, "upload", death):
+        archive = recovered(folder)
+        assert held(archive) == sorted(FOOTAGE)
+        waiting = {one.path for one in archive.backlog(100).first}
+        marks = list((folder / "tree/root").rglob("*.uploaded"))
+        assert all(mark.read_bytes() == b"receipt" for mark in marks), "whole, or not there"
+        sent = {fact.removeprefix("uploaded ") for fact in facts(folder)}
+        assert sent <= {str(mark.with_suffix(".mp4").relative_to(folder / "tree/root")) for mark in marks}
+        assert not waiting & sent
+        first = archive.window(None, None, None)[0]
+        if first.path in sent:
+            confirmed += 1
+            assert not first.locked, "the folder was synced after both"
+        elif not first.uploaded:
+            assert first.path in waiting, "locked again by its window"
+        archive.close()
+    assert confirmed > 0
+
+
 @pytest.mark.parametrize("deaths", ["power+power", "kill+kill", "power+kill+power"])
 def test_more_deaths_during_the_recovery_are_harmless(tmp_path: Path, deaths: str) -> None:
     for folder in die(tmp_path, "recover", deaths, seed=2):

@@ -18,7 +18,7 @@ TOLD_OF_THE_RECORDING = ("state", "mode", "started_at", "ends_at", "label", "dur
 
 def _spooled(agent: RunningAgent, camera: str) -> int:
     """How many segment files a living recorder has in the spool."""
-    return len(list(agent.root.glob(f"spool/*-{camera}/*.mp4")))
+    return len(agent.found(f"spool/*-{camera}/*.mp4"))
 
 
 def test_the_next_agent_adopts_what_a_killed_one_left(agent: RunningAgent) -> None:
@@ -46,7 +46,7 @@ def test_the_next_agent_adopts_what_a_killed_one_left(agent: RunningAgent) -> No
         assert sum(probe(path).frames for path in agent.stored(camera)) == frames
         assert {metadata(path).label for path in agent.stored(camera)} == {"night drive"}
     assert agent.recorders() == {}
-    assert list(agent.root.glob("spool/2*")) == []
+    assert agent.found("spool/2*") == []
 
 
 def test_a_command_in_flight_at_the_kill_is_answered_by_the_next_agent(agent: RunningAgent) -> None:
@@ -90,7 +90,7 @@ def test_after_the_death_of_everything_all_but_the_last_two_seconds_is_stored(ag
     killed_at = time.time()
     agent.inject({"*": {"fault": "busy"}})  # the next recorders shall not add to what is looked at
     agent.start()
-    eventually(lambda: not list(agent.root.glob("spool/2*/*.mp4")), "recovery")
+    eventually(lambda: not agent.found("spool/2*/*.mp4"), "recovery")
     agent.inject({})
     status = agent.wait_for_state("recording")
     assert (status["label"], status["started_at"]) == ("crash", started_at)
@@ -157,4 +157,4 @@ def test_a_kill_at_any_stage_of_the_start_loses_nothing(agent: RunningAgent) -> 
     agent.do("stop")
     for camera in CAMERAS:
         assert len(assert_gapless(agent, camera)) == 1
-    assert list(agent.root.glob("spool/2*")) == []
+    assert agent.found("spool/2*") == []

@@ -157,12 +157,12 @@ def test_a_process_in_place_of_the_recorder_is_left_alone(agent: RunningAgent) -
     agent.do("start", "cam0-640")
     pid = agent.recorders()["cam0"]
     agent.kill()
-    (record,) = agent.root.glob("spool/2*/run.json")
+    (record,) = agent.found("spool/2*/run.json")
     stranger = os.getpid()
     record.write_text(record.read_text().replace(f'"pid": {pid}', f'"pid": {stranger}'))
     os.kill(pid, signal.SIGKILL)
     agent.start()
     agent.wait_for_state("recording")
     agent.do("stop")
-    eventually(lambda: not list(agent.root.glob("spool/2*")), "recovery")
+    eventually(lambda: not agent.found("spool/2*"), "recovery")
     assert len(assert_gapless(agent, "cam0")) == 2

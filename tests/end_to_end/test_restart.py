@@ -39,7 +39,7 @@ def test_a_terminated_agent_finishes_its_files_and_the_next_one_goes_on(agent: R
     agent.stop()
     assert agent.heard("availability")[-1].payload == b"offline"
     assert agent.processes() == []
-    assert list(agent.root.glob("spool/2*")) == []
+    assert agent.found("spool/2*") == []
     for camera in CAMERAS:
         assert len(assert_gapless(agent, camera)) == 1
         for path in agent.stored(camera):
@@ -113,7 +113,7 @@ def test_a_lost_run_record_costs_no_footage(agent: RunningAgent) -> None:
     agent.do("start", "cam0-640")
     agent.wait_for_event("segment_stored")
     agent.kill_everything()
-    (record,) = agent.root.glob("spool/2*/run.json")
+    (record,) = agent.found("spool/2*/run.json")
     run_id = json.loads(record.read_text())["run"]["run_id"]
     record.write_bytes(b"")
     agent.start()
@@ -194,4 +194,4 @@ def test_a_hail_of_commands_is_answered_one_by_one_and_loses_no_frame(agent: Run
     assert [len(one.results()) for one in sent] == [len({doc["status"] for doc in one.results()}) for one in sent]
     for camera in CAMERAS:
         assert_gapless(agent, camera)
-    assert list(agent.root.glob("spool/2*")) == []
+    assert agent.found("spool/2*") == []

@@ -6,6 +6,7 @@ asserted about how fast a busy machine comes to them.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -213,7 +214,7 @@ class RunningAgent:
     def recorders(self) -> dict[str, int]:
         """The pids of the living recorders by camera, as the spool and /proc tell."""
         found = {}
-        for record in self.root.glob("spool/*/run.json"):
+        for record in self.found("spool/*/run.json"):
             with suppress(FileNotFoundError, ValueError):
                 told = json.loads(record.read_text())
                 if told["process"] and told["process"]["pid"] in self.processes():
@@ -308,7 +309,19 @@ class RunningAgent:
 
     def stored(self, camera: str) -> list[Path]:
         """The stored segments of a camera, oldest first."""
-        return sorted(self.root.glob(f"*x*/{camera}/*.mp4"), key=lambda path: path.name)
+        return sorted(self.found(f"*x*/{camera}/*.mp4"), key=lambda path: path.name)
+
+    def found(self, pattern: str) -> list[Path]:
+        """What lies below its root now. `Path.glob` raises when a folder goes while it looks, as those of runs do."""
+        return [self.root / name for name in glob.glob(pattern, root_dir=self.root)]  # noqa: PTH207 - see above
+
+    def bytes_of(self, pattern: str) -> int:
+        """How much these files hold now."""
+        total = 0
+        for path in self.found(pattern):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
     def _said_online(self) -> bool:
         return any(heard.payload == b"online" for heard in self.heard("availability"))

@@ -29,7 +29,7 @@ def test_an_agent_without_descriptors_says_so_and_loses_nothing(make_agent: Make
         answer = device.command(verb, payload)
         assert answer["status"] in ("failed", "succeeded"), answer
     assert device.do("ping")["data"]["status"]["state"] == "recording"
-    eventually(lambda: len(list(device.root.glob("spool/2*/*.mp4"))) >= 14, "segments that wait to be stored")
+    eventually(lambda: len(device.found("spool/2*/*.mp4")) >= 14, "segments that wait to be stored")
     assert device.status["state"] == "recording"
     assert device.recorders() == recorders
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
@@ -41,5 +41,5 @@ def test_an_agent_without_descriptors_says_so_and_loses_nothing(make_agent: Make
     assert (device.the_process().pid, device.the_process().poll()) == (pid, None)
     for camera in ("cam0", "cam1"):
         assert len(assert_gapless(device, camera)) == 1
-    assert list(device.root.glob("spool/2*")) == []
+    assert device.found("spool/2*") == []
     eventually(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())) <= len(taken) + 8, "descriptors given back")

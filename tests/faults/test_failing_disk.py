@@ -54,7 +54,7 @@ def test_a_disk_that_fails_every_write_ends_recording_until_it_is_mended(
     await_no_problem(device, "disk_error")
     await_footage(device, 3)
     device.do("stop")
-    assert list(device.root.glob("spool/2*")) == []
+    assert device.found("spool/2*") == []
     assert assert_all_plays(device.root) >= 8
 
 
@@ -66,7 +66,7 @@ def test_footage_that_cannot_be_synced_is_told_and_not_called_safe(device: Runni
     disk.fail({"sync .mp4": "EIO"})
     assert "may be damaged" in await_problem(device, "disk_error")
     safe = _verified(device)
-    eventually(lambda: len(list(device.root.glob("spool/2*/*.mp4"))) >= 3, "segments that cannot be stored")
+    eventually(lambda: len(device.found("spool/2*/*.mp4")) >= 3, "segments that cannot be stored")
     assert _verified(device) == safe
     assert device.status["state"] == "recording"
     disk.fail({})
@@ -99,7 +99,7 @@ def test_a_disk_that_turns_read_only_ends_recording_until_it_is_writable(
     assert (refused["status"], refused["code"]) == ("rejected", "read_only")
     disk.fail({})
     await_no_problem(device, "read_only")
-    eventually(lambda: not list(device.root.glob("spool/2*")), "what had stayed in the spool is stored")
+    eventually(lambda: not device.found("spool/2*"), "what had stayed in the spool is stored")
     device.do("start", "dual-640")
     device.do("stop")
     assert assert_all_plays(device.root) >= 3
@@ -148,7 +148,7 @@ def test_an_agent_that_starts_while_its_disk_stalls_comes_up_and_goes_on(
     await_footage(device, 2)
     device.do("stop")
     assert len(assert_gapless(device, "cam0")) == 2
-    assert list(device.root.glob("spool/2*")) == []
+    assert device.found("spool/2*") == []
 
 
 def test_a_disk_that_is_torn_out_is_waited_for(
@@ -167,5 +167,5 @@ def test_a_disk_that_is_torn_out_is_waited_for(
         device.wait_for_state("recording")
         await_footage(device, 2)
         device.do("stop")
-        assert list(device.root.glob("spool/2*")) == []
+        assert device.found("spool/2*") == []
         assert assert_all_plays(device.root) >= 6

@@ -63,13 +63,13 @@ def test_a_disk_that_is_full_of_locks_keeps_them_and_says_so(
     device.do("start", "dual-640")
     await_footage(device, 2)
     device.do("lock", {"before": "10m", "after": "1h", "label": "crash"})
-    locked = {path.name for path in device.root.glob("*x*/*/*.mp4")}
+    locked = {path.name for path in device.found("*x*/*/*.mp4")}
     with filled(device.root, leaving_bytes=1 << 20):
         assert "locked" in await_problem(device, "disk_full")
         device.wait_for_state("fault")
         refused = device.command("snapshot")
         assert refused["code"] in ("ok", "disk_full")
-        assert locked <= {path.name for path in device.root.glob("*x*/*/*.mp4")}
+        assert locked <= {path.name for path in device.found("*x*/*/*.mp4")}
         assert device.events("segment_deleted") == []
         assert len(device.do("unlock", "crash")["data"]["unlocked"]) >= len(locked)
         device.wait_for_event("segment_deleted")

@@ -53,7 +53,7 @@ def test_a_volume_that_is_another_one_or_missing_at_the_start_is_waited_for(
     assert "volume_missing" not in codes(device)
     await_footage(device, 2)
     device.do("stop")
-    assert list(device.root.glob("spool/2*")) == []
+    assert device.found("spool/2*") == []
     assert assert_all_plays(device.root) >= 8
 
 
@@ -80,9 +80,9 @@ def test_a_volume_that_is_pulled_out_while_recording_stops_it_until_it_is_back(
 
     mounts.move(away, folder)
     await_no_problem(device, "volume_missing")
-    eventually(lambda: not list(device.root.glob("spool/2*")), "what had stayed in the spool is stored")
+    eventually(lambda: not device.found("spool/2*"), "what had stayed in the spool is stored")
     device.do("start", "dual-640")
     await_footage(device, 3)
     device.do("stop")
-    assert list(device.root.glob("spool/2*")) == []
+    assert device.found("spool/2*") == []
     assert assert_all_plays(device.root) >= 8

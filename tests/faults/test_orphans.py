@@ -59,7 +59,7 @@ def test_a_recorder_whose_agent_died_before_noting_it_is_adopted(make_agent: Mak
     await_footage(device, 1)
     device.kill()
     pids = device.recorders()
-    for path in device.root.glob("spool/2*/run.json"):
+    for path in device.found("spool/2*/run.json"):
         # What lies there between the start of the program and the first note of it.
         record = json.loads(path.read_text()) | {"process": None, "argv": [], "first_frame": None}
         path.write_text(json.dumps(record))
@@ -84,7 +84,7 @@ def test_a_recorder_whose_record_is_lost_is_ended_and_its_footage_kept(make_agen
     device.do("start", "cam0-640")
     await_footage(device, 1)
     device.kill()
-    (lost,) = device.root.glob("spool/2*")
+    (lost,) = device.found("spool/2*")
     (stray,) = _programs(device)
     lost.rename(lost.with_name("a name that says nothing"))
 

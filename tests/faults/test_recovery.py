@@ -22,7 +22,7 @@ STEPS = ("sync .mp4", "change /cam0", "sync /cam0", "change -000001-cam0", "chan
 
 def _has_footage(agent: RunningAgent, camera: str) -> bool:
     """Whether the camera's open segment holds a whole fragment: its file is empty until then."""
-    return any(path.stat().st_size for path in agent.root.glob(f"spool/2*-{camera}/*.mp4"))
+    return agent.bytes_of(f"spool/2*-{camera}/*.mp4") > 0
 
 
 def _kill_at(disk: FaultyDisk, agent: RunningAgent, step: str) -> None:
@@ -52,7 +52,7 @@ def test_deaths_at_every_step_of_a_recovery_lose_nothing_more(
         for step in STEPS:
             _kill_at(disk, device, step)
         device.start()
-        eventually(lambda: not list(device.root.glob("spool/2*/*.mp4")), "recovery")
+        eventually(lambda: not device.found("spool/2*/*.mp4"), "recovery")
         device.do("stop")
         for camera in CAMERAS:
             assert len(assert_gapless(device, camera)) == 1

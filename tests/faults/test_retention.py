@@ -41,7 +41,7 @@ def download(agent: RunningAgent, path: str) -> Iterator[HTTPResponse]:
 def _open_bytes(agent: RunningAgent, camera: str) -> int:
     """How much the segment holds that the camera's recorder is writing."""
     with suppress(FileNotFoundError, ValueError):
-        return max(agent.root.glob(f"spool/*-{camera}/*.mp4")).stat().st_size
+        return max(agent.found(f"spool/*-{camera}/*.mp4")).stat().st_size
     return 0
 
 
@@ -76,7 +76,7 @@ def test_the_oldest_footage_makes_room_while_recording_goes_on(
         kept = {path for path in stored if (device.root / path).exists()}
         assert max(stored.index(path) for path in gone) < min(map(stored.index, kept)) + 3
     device.do("stop")
-    assert assert_all_plays(device.root) == len(list(device.root.glob("*x*/*/*.mp4")))
+    assert assert_all_plays(device.root) == len(device.found("*x*/*/*.mp4"))
 
 
 def test_footage_that_is_too_old_goes_and_the_rest_stays(make_agent: MakeAgent, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_footage_that_is_too_old_goes_and_the_rest_stays(make_agent: MakeAgent, 
     device.do("lock", {"before": "1s", "label": "keep"})
     device.do("stop")
     old = {path.name for path in device.stored("cam0")}
-    kept = {path.with_suffix(".mp4").name for path in device.root.glob("*x*/*/*.lock")}
+    kept = {path.with_suffix(".mp4").name for path in device.found("*x*/*/*.lock")}
     device.stop()
 
     clock.put(0.0)
@@ -123,7 +123,7 @@ def test_locks_cover_what_is_being_recorded_and_outlive_a_power_cut(make_agent: 
     for camera in ("cam0", "cam1"):
         device.wait_for_event("segment_stored", partial(_unlocked_of, camera))
     device.do("stop")
-    locked = {str(path.relative_to(device.root).with_suffix(".mp4")) for path in device.root.glob("*x*/*/*.lock")}
+    locked = {str(path.relative_to(device.root).with_suffix(".mp4")) for path in device.found("*x*/*/*.lock")}
     assert set(result["data"]["locked"]) <= locked & stored
     after = device.events("segment_stored")
     window_end = instant(result["data"]["to"])
@@ -135,7 +135,7 @@ def test_locks_cover_what_is_being_recorded_and_outlive_a_power_cut(make_agent: 
     listed = json.loads(get(device, "/api/recordings?locked=true&limit=100"))["recordings"]
     assert {one["path"] for one in listed} == locked
     assert set(device.do("unlock", "crash")["data"]["unlocked"]) == locked
-    eventually(lambda: not list(device.root.glob("*x*/*/*.lock")), "no lock is left")
+    eventually(lambda: not device.found("*x*/*/*.lock"), "no lock is left")
 
 
 def test_locks_take_no_more_than_their_share(device: RunningAgent, mounts: Mounts, folder: Path) -> None:
@@ -145,11 +145,11 @@ def test_locks_take_no_more_than_their_share(device: RunningAgent, mounts: Mount
     device.do("start", "dual-640")
     await_footage(device, 2)
     device.do("stop")
-    before = {path.name for path in device.root.glob("*x*/*/*.lock")}
+    before = {path.name for path in device.found("*x*/*/*.lock")}
     refused = device.command("lock", {"before": "10m", "label": "too much"})
     assert (refused["status"], refused["code"]) == ("failed", "lock_quota")
     assert "unlock something first" in refused["message"]
-    assert {path.name for path in device.root.glob("*x*/*/*.lock")} == before == set()
+    assert {path.name for path in device.found("*x*/*/*.lock")} == before == set()
 
 
 def test_a_picture_every_moment_drives_out_no_footage(make_agent: MakeAgent) -> None:
@@ -160,13 +160,9 @@ def test_a_picture_every_moment_drives_out_no_footage(make_agent: MakeAgent) -> 
     taken = [device.do("snapshot", "cam0")["data"]["snapshots"]["cam0"]["path"] for _ in range(12)]
     device.do("start", "cam0-640")
 
-    def bytes_left() -> int:
-        left = [path.stat().st_size for path in device.root.glob("snapshots/cam0/*.jpg")]
-        return sum(left)
-
     quota_bytes = 200_000
-    assert bytes_left() > quota_bytes
-    eventually(lambda: bytes_left() <= quota_bytes, "the share of snapshots")
+    assert device.bytes_of("snapshots/cam0/*.jpg") > quota_bytes
+    eventually(lambda: device.bytes_of("snapshots/cam0/*.jpg") <= quota_bytes, "the share of snapshots")
     assert device.events("segment_deleted") == []
     device.do("stop")
     left = [path for path in taken if (device.root / path).exists()]

@@ -31,7 +31,7 @@ def test_a_volume_has_one_agent_at_a_time_and_its_recorders_no_other(make_agent:
     assert first.recorders() == recorders
     first.do("stop")
     stored = {event["path"] for event in first.events("segment_stored")}
-    assert stored == {str(path.relative_to(first.root)) for path in first.root.glob("*x*/*/*.mp4")}
+    assert stored == {str(path.relative_to(first.root)) for path in first.found("*x*/*/*.mp4")}
     for camera in ("cam0", "cam1"):
         assert len(assert_gapless(first, camera)) == 1
 

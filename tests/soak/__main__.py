@@ -41,7 +41,7 @@ def soak(directory: Path, seconds: float, seed: int) -> dict[str, Any]:
             ),
             *judge.answers(agent, device.sent),
             *judge.flatness(device.rests),
-            *(f"left in the spool: {path.name}" for path in agent.root.glob("spool/2*")),
+            *(f"left in the spool: {path.name}" for path in agent.found("spool/2*")),
             *(
                 f"{log.name}: {line[:200]}"
                 for log in sorted(agent.directory.glob("agent.*.log"))

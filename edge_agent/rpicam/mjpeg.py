@@ -80,10 +80,19 @@ class Splitter:
         nothing. Holds at most `limit_bytes` and one chunk. Amortised O(len(chunk)).
         """
         buffer = self._buffer
-        buffer += chunk
         frames: list[bytes] = []
+        if not buffer and chunk[:3] == _SOI_AND_MARKER and len(chunk) <= self._limit_bytes:
+            # As a rule a whole image comes in one piece: it is looked at where it lies, and copied once.
+            self._begun, self._at = True, len(_SOI)
+            if self._walk(chunk) is _END:
+                frames.append(bytes(chunk[: self._at]))
+                chunk = chunk[self._at :]
+                self._begun = self._in_scan = False
+                if not chunk:
+                    return frames
+        buffer += chunk
         while self._begun or self._seek_start():
-            found = self._walk()
+            found = self._walk(buffer)
             at = self._at
             # How many bytes of the image it took to see that: so the limit means the same for every chunking.
             seen = at if found is _END else at + _SEGMENT_START if found is _RUBBISH else len(buffer) + 1
@@ -115,16 +124,16 @@ class Splitter:
         self._begun, self._at = True, len(_SOI)
         return True
 
-    def _walk(self) -> _Found:
+    def _walk(self, buffer: bytes | bytearray | memoryview) -> _Found:
         """Go on from `_at` to behind the end of the image, to rubbish, or to where more bytes are needed."""
-        buffer, at, in_scan = self._buffer, self._at, self._in_scan
+        at, in_scan = self._at, self._in_scan
         filled = len(buffer)
         found = _NOTHING_YET
         while at + 2 <= filled:
             if in_scan:
                 end = _END_OF_SCAN.search(buffer, at)
                 if end is None:
-                    at = filled - buffer.endswith(b"\xff")
+                    at = filled - (buffer[-1] == _FF)
                     break
                 at, in_scan = end.start(), False
             code = buffer[at + 1] if buffer[at] == _FF else 0

@@ -1,8 +1,7 @@
 """All viewers of one camera, and the loop that brings a frame to them: the hot place of live view.
 
-Most viewers keep up, missed nothing and want every frame. For these a part that lies in a memory file is one system
-call each and nothing else: their descriptors stand in a table of their own, and no object of theirs is touched. All
-others are asked one by one.
+Most viewers keep up, missed nothing and want every frame. For these a part is one system call each and nothing else:
+their descriptors stand in a table of their own, and no object of theirs is touched. All others are asked one by one.
 """
 
 from __future__ import annotations
@@ -10,8 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from edge_agent.web.part import Part
+from edge_agent.web.part import CLOSING, Part
 from edge_agent.web.viewer import SocketViewer, Viewer
+
+_WHOLE_PAYS_FROM = 8
+"""From how many viewers on one copy of the whole frame is cheaper than three pieces for each."""
 
 
 class Audience:
@@ -43,15 +45,15 @@ class Audience:
 
     def offer(self, part: Part, now_s: float) -> None:
         """Bring `part` to all who are ready for it."""
-        if part.file < 0:
-            for viewer in self:
-                viewer.offer(part, now_s)
-            return
         others = tuple(self._others)  # who falls behind just now had this part already
-        file, size, sendfile = part.file, len(part.usual_header) + part.body_bytes, os.sendfile
+        file, size = part.file, len(part.usual_header) + part.body_bytes
+        sendfile, writev = os.sendfile, os.writev
+        pieces: tuple[bytes, ...] = (part.usual_header, part.jpeg, CLOSING)
+        if file < 0 and len(self._prompt) >= _WHOLE_PAYS_FROM:
+            pieces = (part.whole,)
         for descriptor in tuple(self._prompt):
             try:
-                sent = sendfile(descriptor, file, 0, size)
+                sent = writev(descriptor, pieces) if file < 0 else sendfile(descriptor, file, 0, size)
             except BlockingIOError:
                 sent = 0
             except OSError:

@@ -15,6 +15,7 @@ from edge_agent.core.model import Now
 from edge_agent.latest import Frame, Latest
 from edge_agent.web.audience import Audience
 from edge_agent.web.part import MemoryFiles, Part
+from edge_agent.web.thrift import Thrift
 from edge_agent.web.viewer import Viewer
 
 NO_SIGNAL_AFTER_S = 2.0
@@ -25,12 +26,6 @@ NO_SIGNAL = Path(__file__).with_name("no_signal.jpg").read_bytes()
 LINGER_S = 10.0
 """How long frames stay wanted after the last viewer has gone: a page that is loaded again finds the camera running."""
 MEASURED_S = 2.0
-FILE_PAYS_FROM_VIEWERS, FILE_PAYS_FROM_VIEWERS_IF_LARGE, LARGE_BYTES = 20, 8, 100_000
-"""From how many viewers on a frame goes through a memory file.
-
-Filling one costs 60 us for 25 KB and 130 us for 180 KB, and sending from it saves 3 us and 15 us per viewer
-(tests/bench/fanout.py, with this set to 1 and to 1000).
-"""
 
 
 class Seats:
@@ -67,6 +62,7 @@ class LiveView:
         clock: Callable[[], Now],
         linger_s: float = LINGER_S,
         no_signal_after_s: float = NO_SIGNAL_AFTER_S,
+        thrift: Thrift | None = None,
     ) -> None:
         self.camera = camera
         self.latest: Latest[Frame] = Latest()
@@ -77,6 +73,7 @@ class LiveView:
         self.audience = Audience()
         self._gone: dict[Viewer, Callable[[], None]] = {}
         self._files = MemoryFiles()
+        self._thrift = thrift or Thrift()
         self.newest: Part | None = None
         self._sequence = 0
         self._times: deque[float] = deque(maxlen=256)
@@ -188,12 +185,14 @@ class LiveView:
         return Frame(jpeg, captured.wall, captured.mono_s, self._sequence)
 
     def _show(self, frame: Frame) -> None:
+        crowd = len(self.audience)
+        from_file = self._thrift.choose(crowd)
         # First give the last one's file back: its pages are still in the cache, and taken first by the new one.
         if self.newest is not None:
             self.newest.retire()
-        many = FILE_PAYS_FROM_VIEWERS_IF_LARGE if len(frame.jpeg) >= LARGE_BYTES else FILE_PAYS_FROM_VIEWERS
-        part = self.newest = Part(frame, self._files if len(self.audience) >= many else None)
+        part = self.newest = Part(frame, self._files if from_file else None)
         self.audience.offer(part, frame.captured_mono_s)
+        self._thrift.settle(crowd, from_file=from_file)
 
     def _need(self) -> None:
         self._needs += 1

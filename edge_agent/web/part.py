@@ -95,7 +95,7 @@ class Part:
 
     @property
     def whole(self) -> bytes:
-        """The part in one piece, for a viewer that missed nothing; made when it is first asked for."""
+        """The part in one piece, for many viewers that missed nothing; made when it is first asked for."""
         if self._whole is None:
             self._whole = b"".join((self.usual_header, self.jpeg, CLOSING))
         return self._whole
@@ -115,9 +115,10 @@ class Part:
         return self
 
     def retire(self) -> None:
-        """Release the part as its maker, when a newer one takes its place; who still sends it may have the file."""
+        """Release the part as its maker, when a newer one takes its place; who still sends it has the pieces."""
+        self._whole = None
         if self.file >= 0:
-            self.jpeg, self._whole = b"", None
+            self.jpeg = b""
         self.release()
 
     def release(self) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.web.live import FILE_PAYS_FROM_VIEWERS_IF_LARGE, LiveView
+from edge_agent.web.live import LiveView
 from edge_agent.web.part import OPENING
+from edge_agent.web.thrift import FEWEST, Thrift
 from edge_agent.web.viewer import SocketViewer
 from tests.fakes.viewers import PATIENCE_S, Camera, Eye, Seen, clock, tcp_pair
 
@@ -24,7 +25,7 @@ class Gallery:
     """A view, who looks at it, and who does not."""
 
     def __init__(self) -> None:
-        self.view = LiveView("cam0", lambda _: None, clock, LONG_S, LONG_S)
+        self.view = LiveView("cam0", lambda _: None, clock, LONG_S, LONG_S, Thrift(lambda: 0.0))
         self.camera = Camera(self.view, LARGE)
         self.left = asyncio.Event()
         self._ends: list[socket.socket] = []
@@ -71,7 +72,7 @@ def memory_files() -> int:
     return sum("memfd:frame" in str(link) for link in links)
 
 
-@pytest.mark.parametrize("crowd", [0, FILE_PAYS_FROM_VIEWERS_IF_LARGE])
+@pytest.mark.parametrize("crowd", [0, FEWEST])
 async def test_a_slow_viewer_gets_whole_frames_skips_some_and_is_told_how_many(gallery: Gallery, crowd: int) -> None:
     others = [await gallery.look(gallery.join()) for _ in range(crowd)]
     slow = gallery.join()
@@ -99,7 +100,7 @@ def assert_every_gap_is_told(seen: list[Seen]) -> None:
         assert after.dropped - before.dropped == after.sequence - before.sequence - 1
 
 
-@pytest.mark.parametrize("crowd", [1, FILE_PAYS_FROM_VIEWERS_IF_LARGE])
+@pytest.mark.parametrize("crowd", [1, FEWEST])
 async def test_a_viewer_that_missed_something_keeps_up_again_and_is_told_it_still(gallery: Gallery, crowd: int) -> None:
     others = [await gallery.look(gallery.join()) for _ in range(crowd)]
     slow = gallery.join()
@@ -137,7 +138,7 @@ async def test_a_stuck_viewer_does_not_slow_the_others_and_costs_one_frame_at_mo
 
 
 async def test_stuck_viewers_of_memory_files_hold_one_file_each_at_most(gallery: Gallery) -> None:
-    ends = [gallery.join() for _ in range(FILE_PAYS_FROM_VIEWERS_IF_LARGE)]
+    ends = [gallery.join() for _ in range(FEWEST)]
     for _ in range(30):
         gallery.camera.show()
     # All were stuck in the same frame: that one's file, the newest's, and spare ones.
@@ -162,7 +163,7 @@ async def test_a_viewer_that_breaks_off_in_the_middle_of_a_frame_is_noticed(gall
     await gallery.all_left()
 
 
-@pytest.mark.parametrize("crowd", [0, FILE_PAYS_FROM_VIEWERS_IF_LARGE])
+@pytest.mark.parametrize("crowd", [0, FEWEST])
 async def test_viewers_that_have_gone_are_noticed_by_the_frame_that_cannot_be_sent(
     gallery: Gallery, crowd: int
 ) -> None:
@@ -183,7 +184,7 @@ async def test_a_viewer_that_reads_nothing_is_given_up_by_the_kernel(gallery: Ga
     await gallery.all_left()
 
 
-@pytest.mark.parametrize("crowd", [0, FILE_PAYS_FROM_VIEWERS_IF_LARGE])
+@pytest.mark.parametrize("crowd", [0, FEWEST])
 async def test_a_viewer_may_be_found_gone_when_the_rest_of_a_frame_is_sent(gallery: Gallery, crowd: int) -> None:
     others = [await gallery.look(gallery.join()) for _ in range(crowd)]
     server, client = tcp_pair()

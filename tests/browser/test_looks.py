@@ -6,6 +6,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Route, expect
 
+from edge_agent.core.events import Cause
+from edge_agent.core.problems import LIVE_VIEW_REDUCED
+from edge_agent.core.recorder import LOW_FRAME_RATE
+from edge_agent.mqtt.trouble import Trouble
 from edge_agent.web.pages import STATIC
 from tests.browser.conftest import OpenWindow
 from tests.browser.window import Window, serious
@@ -135,6 +139,13 @@ def test_every_word_that_is_used_is_known() -> None:
     }
     assert len(used) > 100
     assert used - known == set()
+
+
+def test_every_problem_that_the_broker_or_a_camera_makes_has_words() -> None:
+    known = words("en").keys()
+    codes = {*Trouble, *(set(Cause) - {Cause.STOPPED, Cause.CLOCK_STEP}), LIVE_VIEW_REDUCED, LOW_FRAME_RATE}
+    without = {code for code in codes if not {f"problem.{code}", f"problem.{code.split('_')[0]}"} & known}
+    assert without == {Trouble.TOO_LARGE, Trouble.CLIENT_ID_TAKEN}  # the agent's own sentences do
 
 
 def test_the_look_can_be_chosen_and_is_kept(recorded: RunningAgent, open_window: OpenWindow) -> None:

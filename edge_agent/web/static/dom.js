@@ -24,6 +24,7 @@ export function icon(name) {
   const use = document.createElementNS(SVG, "use");
   use.setAttribute("href", `#i-${name}`);
   svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("viewBox", "0 0 24 24");
   svg.append(use);
   return svg;
 }

@@ -70,14 +70,23 @@ function tile(name, key, scale, words) {
   return { node, show, graph };
 }
 
+const NOTES = ["live_view_reduced"]; // nothing is wrong then, and nobody has to come
+
+/** A problem in the visitor's language, or what kind it is of; the agent's own sentence where there is no word for it. */
+function named({ code, message }) {
+  const key = [`problem.${code}`, `problem.${code.split("_")[0]}`].find(has);
+  return key ? t(key) : message;
+}
+
 const heard = h("span", { class: "unseen", role: "status" });
 const line = h("p", {}, icon("check"), h("span"));
 const alarm = h("button", { type: "button", class: "alarm", hidden: true, click: () => (one("problems").scrollIntoView({ block: "center" }), one("problems").focus()) }, icon("warn"), h("span"), icon("right"));
 
 /** One line above the pictures, always of one height: whether something is wrong, or how long the room lasts. */
 function showBrief() {
-  const [first, ...more] = get("status")?.problems ?? [];
-  const words = first && (has(`problem.${first.code}`) ? t(`problem.${first.code}`) : first.message);
+  const problems = get("status")?.problems ?? [];
+  const [first, ...more] = [...problems].sort((a, b) => NOTES.includes(a.code) - NOTES.includes(b.code));
+  const words = first && named(first);
   const told = first ? (more.length ? t("brief.more", { words, n: more.length }) : words) : "";
   const known = get("status") && get("online");
   const left = get("telemetry")?.disk.recording_hours_left ?? null;
@@ -103,13 +112,13 @@ function showProblems() {
     h(
       "ul",
       {},
-      ...problems.map(({ code, message, since }) =>
+      ...problems.map((problem) =>
         h(
           "li",
           {},
-          has(`problem.${code}`) && h("strong", {}, t(`problem.${code}`)),
-          h("span", { lang: "en" }, message),
-          h("small", {}, t("since", { time: when(Date.parse(since)) })),
+          named(problem) !== problem.message && h("strong", {}, named(problem)),
+          h("span", { lang: "en" }, problem.message),
+          h("small", {}, t("since", { time: when(Date.parse(problem.since)) })),
         ),
       ),
     ),

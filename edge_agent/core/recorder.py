@@ -25,6 +25,10 @@ FAILURE_WINDOW_S = 60.0
 FAILURES_TO_GIVE_UP = 5
 RETRY_WHEN_FATAL_S = 60.0
 BACKOFF_MAX_S = 60.0
+NOTHING_CAME = (
+    f"The camera delivered nothing for {SILENCE_S:.0f} s, and its program was ended: check its ribbon cable with the "
+    "power off, and whether the processor is overloaded (telemetry)."
+)
 LOW_FRAME_RATE = "low_frame_rate"
 LOW_SHARE, WELL_SHARE = 0.6, 0.8
 """A camera that delivers less than the first share of its frames is named, until it delivers the second one again."""
@@ -155,8 +159,9 @@ class Recorder:
             self._signal(Signal.ENDED)
             return False
         self.restarts += 1
-        self.cause = Cause.NO_FRAMES if silent and cause in (Cause.KILLED, Cause.STOPPED, Cause.UNKNOWN) else cause
-        self.error = message
+        # How a silent program ended is the agent's own doing, and tells nobody what to look for.
+        unexplained = silent and cause in (Cause.KILLED, Cause.STOPPED, Cause.UNKNOWN)
+        self.cause, self.error = (Cause.NO_FRAMES, NOTHING_CAME) if unexplained else (cause, message)
         if cause is Cause.CLOCK_STEP and self._forgive_clock_step(now):
             self._retry_mono_s = now.mono_s
             self._signal(Signal.FAILED)

@@ -203,10 +203,12 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of the camera program: `inherited` without the agent's secrets and its tie to systemd.
 
     Segments are cut at full minutes of the local time, which has to be UTC; messages are understood in English only.
-    libcamera's own log level may be raised from outside to look for a fault.
+    libcamera's own log level may be raised from outside to look for a fault. Before 0.7.0 it colours its lines also
+    where no terminal shows them.
     """
     kept = {key: value for key, value in inherited.items() if not _NOT_FOR_THE_PROGRAM.match(key)}
-    return {"LIBCAMERA_LOG_LEVELS": "*:WARN"} | kept | {"TZ": "UTC0", "LC_ALL": "C.UTF-8"}
+    plain = {"TZ": "UTC0", "LC_ALL": "C.UTF-8", "LIBCAMERA_LOG_NO_COLOR": "1"}
+    return {"LIBCAMERA_LOG_LEVELS": "*:WARN"} | kept | plain
 
 
 def _picture(camera: Camera, camera_index: int, profile: Profile) -> list[tuple[str, ...]]:

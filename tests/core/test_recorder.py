@@ -128,6 +128,7 @@ def test_failures_over_more_than_a_minute_only_back_off() -> None:
     ("silent", "cause", "told"),
     [
         (True, Cause.KILLED, Cause.NO_FRAMES),
+        (True, Cause.STOPPED, Cause.NO_FRAMES),
         (True, Cause.CRASHED, Cause.CRASHED),
         (False, Cause.KILLED, Cause.KILLED),
     ],
@@ -141,3 +142,5 @@ def test_an_end_after_silence_is_told_as_silence_unless_it_says_more(silent: boo
         assert recorder.reconcile(want, later) == [StopRun("r")]
     assert recorder.ended(cause, "it ended", later)
     assert recorder.cause is told
+    assert recorder.error is not None
+    assert recorder.error.startswith("The camera delivered nothing for 10 s" if told is Cause.NO_FRAMES else "it ended")

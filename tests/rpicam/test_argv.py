@@ -185,6 +185,7 @@ def test_the_environment_is_in_utc_and_keeps_the_agents_secrets() -> None:
         "TZ": "UTC0",
         "EDGE_AGENT_SIMULATED": "faults.json",
         "LIBCAMERA_LOG_LEVELS": "*:WARN",
+        "LIBCAMERA_LOG_NO_COLOR": "1",
         "LC_ALL": "C.UTF-8",
     }
     assert environment({"LIBCAMERA_LOG_LEVELS": "*:DEBUG"})["LIBCAMERA_LOG_LEVELS"] == "*:DEBUG"

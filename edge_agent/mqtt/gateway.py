@@ -287,9 +287,9 @@ class Gateway:
             subscriptions = list(self._intake.subscriptions)
             if self._settings.birth_topic is not None:
                 subscriptions.append(Subscription(self._settings.birth_topic))
-            if self._look is not None:
+            if self._look is not None and (looking := self._look.subscriptions()):
                 # Who may not look finds nothing. What there is comes before the answer to the next subscription.
-                await session.subscribe([Subscription(self._look.topic_filter)])
+                await session.subscribe(looking)
             self._tell_refused(await session.subscribe(subscriptions))
             if self._doubts is not None:
                 self._doubts.ask(session)

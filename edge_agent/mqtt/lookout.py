@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge_agent.mqtt.messages import Incoming
+from edge_agent.mqtt.messages import Incoming, Subscription
+
+TRIES = 2
+"""Some brokers cut the connection of who subscribes to what it may not read: once may be chance, twice is an answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lookout:
     """What to look for, who is told the topics that were found, and what came so far.
 
@@ -18,6 +21,14 @@ class Lookout:
     topic_filter: str
     found: Callable[[tuple[str, ...]], None]
     _topics: dict[str, None] = field(default_factory=dict)
+    _tries: int = TRIES
+
+    def subscriptions(self) -> list[Subscription]:
+        """What to subscribe to on this connection; nothing when it is no use any more."""
+        if self._tries == 0:
+            return []
+        self._tries -= 1
+        return [Subscription(self.topic_filter)]
 
     def takes(self, message: Incoming) -> bool:
         """Note a message if it is one of those; False for any other."""

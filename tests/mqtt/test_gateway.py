@@ -5,6 +5,7 @@ import pytest
 from edge_agent.mqtt.endpoint import ProtocolVersion
 from tests.fakes.listener import Heard, Listener
 from tests.fakes.mosquitto import MakeMosquitto, Mosquitto
+from tests.fakes.scripted_broker import Script, scripted_broker
 from tests.mqtt.gateways import BOTH_VERSIONS, House, make_house, running
 
 GREETING = [
@@ -280,6 +281,44 @@ async def test_a_large_picture_and_a_removed_discovery_reach_the_broker(mosquitt
                 )
 
             await listener.until(both)
+
+
+async def test_what_lies_on_other_topics_is_found_before_the_greeting(mosquitto: Mosquitto) -> None:
+    for topic in ("homeassistant/sensor/x/cpu/config", "homeassistant/sensor/y/cpu/config", "homeassistant/x/config"):
+        mosquitto.publish(topic, "{}", retain=True)
+    house = furnished(mosquitto.port)
+    found: list[tuple[str, ...]] = []
+    with Listener(mosquitto.port, "blackbox/#") as listener:
+
+        def note(topics: tuple[str, ...]) -> None:
+            assert listener.heard == []
+            found.append(topics)
+
+        house.gateway.look_for("homeassistant/+/x/+/config", note)
+        async with running(house):
+            await listener.message("blackbox/van7/availability", "online")
+    assert found == [("homeassistant/sensor/x/cpu/config",)]
+
+
+async def test_a_broker_that_cuts_the_connection_of_who_looks_is_looked_at_twice_at_the_most() -> None:
+    script = Script()
+    accept = script.suback
+
+    def suback(packet_id: int, count: int) -> bytes | None:
+        if b"homeassistant/+" in broker.received[-1][1]:
+            broker.hang_up()
+            return None
+        return accept(packet_id, count)
+
+    script.suback = suback
+    async with scripted_broker(script) as broker:
+        house = furnished(broker.port)
+        found: list[tuple[str, ...]] = []
+        house.gateway.look_for("homeassistant/+/x/+/config", found.append)
+        async with running(house):
+            await broker.until(lambda: "blackbox/van7/availability" in broker.topics())
+    assert found == [()]
+    assert broker.connections == 3
 
 
 async def test_what_does_not_fit_while_the_broker_is_away_is_counted(mosquitto: Mosquitto) -> None:

@@ -283,13 +283,18 @@ class Clip(Guard):
             self._head(camera, start)
             if self.request.method == "HEAD":
                 return
+            begun = False
             try:
                 async for piece in pieces:
                     self.write(piece)
+                    begun = True
                     if not await flushed(self):
                         return
             except OSError as error:
                 log.warning("clip broke off: camera=%s error=%s", camera, error)
+                if not begun:
+                    told = f"the clip cannot be cut now ({error.strerror or error}): try again later"
+                    raise refused(Refusal(Code.INTERNAL, told)) from error
                 hang_up(self)
 
     def _head(self, camera: str, start: datetime) -> None:

@@ -78,6 +78,7 @@ class Cupboard:
     asked: list[Wanted] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
     clip_breaks: bool = False
+    clip_fails: bool = False
     clips_closed: int = 0
 
     def store(self, number: int, content: bytes) -> Segment:
@@ -140,6 +141,8 @@ class Cupboard:
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         try:
+            if self.clip_fails:
+                raise OSError("the child cannot be started")
             yield b"first "
             if self.clip_breaks:
                 raise OSError("the disk has gone")

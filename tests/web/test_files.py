@@ -335,6 +335,16 @@ async def test_a_clip_that_breaks_off_is_not_taken_for_whole(tmp_path: Path) -> 
         assert site.recordings.clips_closed == 1
 
 
+async def test_a_clip_that_cannot_be_begun_is_answered_with_the_reason(tmp_path: Path) -> None:
+    async with serving(tmp_path) as site:
+        site.recordings.store(15, CONTENT)
+        site.recordings.clip_fails = True
+        code, told = await site.document(f"/api/clip?camera=cam0&{WINDOW}")
+        assert (code, told["code"]) == (500, Code.INTERNAL)
+        assert "cannot be started" in told["detail"]
+        assert site.recordings.clips_closed == 1
+
+
 @pytest.mark.parametrize(
     "query", ["", WINDOW, "camera=cam0", "camera=cam0&from=2026-11-23T09:15:00Z", f"camera=..&{WINDOW}"]
 )

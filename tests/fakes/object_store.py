@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.agent import PATIENCE_S, eventually
+from tests.fakes.mosquitto import Certificates
 
 BUCKET = "footage"
 REGION = "us-east-1"
@@ -30,23 +31,24 @@ Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
 class ObjectStore:
     """The store, for a `with` block. `access_key` and `secret_key` are the user's, `url` is where it listens.
 
-    `port` 0 takes a free one. What lies in it is lost when it ends.
+    With `certificates` it speaks HTTPS. What lies in it is lost when it ends.
     """
 
-    def __init__(self, directory: Path, port: int = 0) -> None:
+    def __init__(self, directory: Path, certificates: Certificates | None = None) -> None:
         self.access_key = ""
         self.secret_key = ""
         self.url = ""
         self._directory = directory
-        self._port = port
+        self._certificates = certificates
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._directory.mkdir(parents=True, exist_ok=True)
         log = self._directory / "store.log"
+        pair = (self._certificates.server.cert, self._certificates.server.key) if self._certificates else ()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fakes.object_store", str(self._directory), str(self._port)],
+                [sys.executable, "-m", "tests.fakes.object_store", str(self._directory), *map(str, pair)],
                 cwd=Path(__file__).parents[2],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -75,6 +77,7 @@ class ObjectStore:
             service,
             endpoint_url=self.url,
             region_name=REGION,
+            verify=str(self._certificates.ca) if self._certificates else None,
             aws_access_key_id=self.access_key or "root",
             aws_secret_access_key=self.secret_key or "root",
         )
@@ -161,7 +164,8 @@ class Gate:
             file.write(line + "\n")
 
 
-def main(directory: Path, port: int) -> None:
+def main(directory: Path, *pair: str) -> None:
+    """Serve for ever; over TLS with the certificate and key of `pair`."""
     from moto import settings  # noqa: PLC0415 - the program's alone; a test that imports this file needs none of it
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
     from werkzeug.serving import make_server  # noqa: PLC0415
@@ -173,11 +177,12 @@ def main(directory: Path, port: int) -> None:
             settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
         return store(environ, start)  # type: ignore[no-any-return]
 
-    server = make_server("127.0.0.1", port, Gate(directory, strict), threaded=True)
-    print(f"listens on http://127.0.0.1:{server.server_port}", flush=True)
+    tls = (pair[0], pair[1]) if pair else None
+    server = make_server("127.0.0.1", 0, Gate(directory, strict), threaded=True, ssl_context=tls)
+    print(f"listens on {'https' if pair else 'http'}://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TZ", "UTC")
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -30,7 +30,7 @@ from edge_agent.offload.orders import (
 )
 from edge_agent.offload.store import MIB, MOST_PARTS, PART_BYTES, etag_of, name_beside, part_size, pieces
 from tests.fakes.agent import PATIENCE_S, eventually
-from tests.fakes.mosquitto import free_port
+from tests.fakes.mosquitto import Certificates, free_port
 from tests.fakes.object_store import BUCKET, REGION, ObjectStore
 
 pytestmark = pytest.mark.slow
@@ -214,6 +214,23 @@ def test_an_upload_that_the_store_forgot_is_begun_again(
     object_store.fault()
     assert isinstance(sender.hear(), Stored)
     assert object_store.content(key) == file.read_bytes()
+
+
+def test_over_tls_it_sends_to_whom_its_authority_signed_and_to_nobody_else(
+    start: Start, certificates: Certificates, file: Path, tmp_path: Path
+) -> None:
+    with ObjectStore(tmp_path / "store", certificates) as store:
+        user = store.access_key, store.secret_key
+        trusting = Destination(store.url, BUCKET, "van7/", REGION, *user, str(certificates.ca), None)
+        sender = start(trusting)
+        stored = sender.store(file, "van7/a.mp4")
+        assert store.content(stored.key) == file.read_bytes()
+        assert sender.sent_bytes == file.stat().st_size
+        refused = start(replace(trusting, ca_file=str(certificates.other_ca))).hear()
+        assert isinstance(refused, Refused)
+        assert "certificate verify failed" in refused.reason
+        missing = start(replace(trusting, ca_file="/nowhere.pem")).hear()
+        assert isinstance(missing, Refused)
 
 
 @pytest.mark.parametrize(

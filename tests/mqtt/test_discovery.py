@@ -281,13 +281,20 @@ titles = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 steps = st.just((Step(Profile(640, 480, 30)),))
 
 
+def reads_like_an_entity(title: str) -> bool:
+    """Whether a device of this name, such as `Mode`, would be called like something of ours whatever we call it."""
+    ours = [component["name"] or "" for _, component in entities(discovery_document(VAN))]
+    words = title.casefold().split()
+    return any(name.casefold().split()[: len(words)] == words for name in ours)
+
+
 @st.composite
 def devices(draw: st.DrawFn) -> Device:
     ids = draw(st.lists(names, min_size=1, max_size=4, unique=True))
     mode_names = draw(st.lists(names, min_size=1, max_size=6, unique=True))
     return Device(
         id=draw(names),
-        name=draw(titles),
+        name=draw(titles.filter(lambda title: not reads_like_an_entity(title))),
         version="1",
         cameras=tuple(Camera(one, index, draw(titles)) for index, one in enumerate(ids)),
         modes=tuple(Mode(one, tuple(ids), draw(st.sampled_from(Purpose)), draw(steps)) for one in mode_names),

@@ -38,6 +38,7 @@ _KNOWN_TO_COMPLAIN = (
 when it removes a device with disabled entities: for each it clears the device's topic again, and wonders."""
 _OF_A_LOST_BROKER = (
     "The connection was lost",
+    "No ACK from MQTT server",
     "failed to receive on socket",
     "Task exception was never retrieved",
 )

@@ -168,6 +168,7 @@ def test_the_live_view_switch_starts_live_view_without_recording(home: Home) -> 
 def test_live_view_is_refused_while_recording_and_the_switch_stays_off(home: Home) -> None:
     home.assistant.call("switch.turn_on", "switch.van7_recording")
     home.wait_until_shown("switch.van7_recording", "on")
+    home.wait_until_shown("sensor.van7_last_command", "record succeeded")  # or it would be the last one later
     home.assistant.call("switch.turn_on", "switch.van7_stream")
     home.wait_until_shown("sensor.van7_last_command", "stream rejected (already_recording)")
     assert home.assistant.state("switch.van7_stream") == "off"

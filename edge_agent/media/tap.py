@@ -23,7 +23,7 @@ from edge_agent.media.copier import Copier
 from edge_agent.media.feed import TapFeed
 from edge_agent.media.orders import Orders
 from edge_agent.media.outlet import Outlet
-from edge_agent.media.unit import Unit
+from edge_agent.media.unit import Joiner, Unit
 from edge_agent.media.viewing import JpegView
 
 COPY_BACKLOG_BYTES = 4 * 1024 * 1024
@@ -70,10 +70,10 @@ class Tap:
             return
         stream = container.streams.video[0]
         relay = Relay(stream, self._jpegs, self._fragments)
+        joiner = Joiner()
         try:
             for packet in container.demux(stream):
-                unit = Unit.unparsed(packet, self._feed.arrived_us(packet.pos))
-                if unit is not None:
+                for unit in joiner.take(packet, self._feed.arrived_us(packet.pos)):
                     relay.write(unit, self._orders)
                 if self._jpegs.gone and self._fragments.gone:
                     self._feed.end()

@@ -13,6 +13,11 @@ _IDR = 5
 _FIRST_SLICE = re.compile(rb"\x00\x00\x01([\x01\x21\x41\x61\x05\x25\x45\x65])", re.DOTALL)
 
 
+_WHOLE_BELOW_BYTES = 200 * 1024 - 2 * 188
+"""libavformat's MPEG-TS reader hands a picture out in pieces of 200 KiB, less what does not fill a packet of it. Those
+after the first have no time: rich pictures, such as key frames of 720p with noise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One access unit of a stream. `pts`, `dts` and `duration` (0: unknown) count `time_base`.
@@ -58,3 +63,28 @@ class Unit:
         packet.time_base = self.time_base
         packet.is_keyframe = self.key
         return packet
+
+
+class Joiner:
+    """Puts pictures together again that come in pieces. Only one that is as large as a piece waits for what follows."""
+
+    def __init__(self) -> None:
+        self._begun: Unit | None = None
+
+    def take(self, packet: av.Packet, arrived_us: int) -> list[Unit]:
+        """The units that are whole with this packet of Annex B, oldest first."""
+        begun, self._begun = self._begun, None
+        whole: list[Unit] = []
+        if packet.pts is not None:
+            if begun is not None:
+                whole.append(begun)
+            unit = Unit.unparsed(packet, arrived_us)
+        elif begun is not None and not packet.is_corrupt:
+            unit = replace(begun, data=begun.data + bytes(packet))
+        else:
+            unit = None  # the end of a stream, or the rest of a torn picture
+        if unit is not None and packet.size >= _WHOLE_BELOW_BYTES:
+            self._begun = unit
+        elif unit is not None:
+            whole.append(unit)
+        return whole

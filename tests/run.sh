@@ -30,9 +30,10 @@ if [ $# -eq 0 ]; then
     tests/coverage.sh
     set -- --ignore tests/core
 fi
-# Files, not tests, go to the workers: those of one file share what is costly to start.
+# Files, not tests, go to the workers: those of one file share what is costly to start. Three on two cores, because they
+# wait for most of their time.
 status=0
-.venv/bin/python -m pytest -q -n 2 --dist loadfile --cache-clear --timeout "$patience" -m "$selection" "$@" || status=$?
+.venv/bin/python -m pytest -q -n 3 --dist loadfile --cache-clear --timeout "$patience" -m "$selection" "$@" || status=$?
 [ "$status" -eq 1 ] || exit "$status"
 # Tests of real processes can starve on a machine that does other work. A few that failed get a second try, alone, and
 # stay on record above; what fails twice, or more than a few, is a fault.

@@ -25,6 +25,8 @@ MIB = 1024 * 1024
 PART_BYTES = 5 * MIB
 """The smallest part that S3 takes: no more than this is sent twice when an upload is interrupted."""
 MOST_PARTS = 10_000
+PIECE_BYTES = 16 * 1024
+"""How much goes out at once: what is allowed is kept to within one of these."""
 CONNECT_S = 10.0
 SILENCE_S = 60.0
 """How long the store may say nothing, or take nothing, until the connection is given up."""
@@ -159,7 +161,8 @@ class _Metered(io.BytesIO):
         self._pass_on = pass_on
 
     def read(self, size: int | None = -1, /) -> bytes:
-        piece = super().read(size)
+        # The client asks for up to 128 KiB, which would be a burst where little is allowed; less is no end to it.
+        piece = super().read(size if size is None or size < 0 else min(size, PIECE_BYTES))
         if piece:
             self._pass_on(len(piece))
         return piece

@@ -163,6 +163,8 @@ def test_an_answer_that_no_broker_got_is_told_by_the_next_agent(agent: RunningAg
     eventually(lambda: b'"final":"unheard"' in (agent.state_dir / "commands.jsonl").read_bytes(), "its note")
     agent.kill()
     agent.broker.start()
+    agent.broker.publish(agent.topic("probe"), "here", retain=True)
+    agent.listener.wait(lambda _: agent.heard("probe"))
     agent.start()
     answer = _answer(agent, "unheard")
     assert (answer["status"], answer["duplicate"]) == ("succeeded", True)

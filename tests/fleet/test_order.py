@@ -53,7 +53,7 @@ def test_an_order_knows_how_far_its_common_start_lies_ahead() -> None:
     [
         ("dance", "", "'dance' is not a verb"),
         ("duration", "soon", "duration: 'soon' is not a duration"),
-        ("clip", "", "clip needs"),
+        ("clip", "", "clip does not say its camera"),
         ("start", '{"mode": "dual-640", "mode": "demo"}', "mode"),
         ("start", "x" * 20_000, "bytes"),
     ],

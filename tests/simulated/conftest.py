@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +17,5 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     directory = tmp_path / "machine"
     directory.mkdir()
     machine = Machine(directory, inherited)
-    # Tests that run under nohup would hand its ignored SIGHUP on.
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield machine
     machine.end()
-    signal.signal(signal.SIGHUP, before)

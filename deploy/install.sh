@@ -58,6 +58,14 @@ folder() {
     owned "$@"
 }
 
+# hand_over PATH: what root's own deploy/run.sh left there is the service's from now on, which could not use it else.
+hand_over() {
+    for_real && [ "$(stat -c %u "$1")" -eq 0 ] || return 0
+    say "giving $1 to the user $user"
+    chown -R "$user:$user" "$1"
+    chmod 750 "$1"
+}
+
 make_user() {
     for_real || return 0
     if ! getent passwd "$user" >/dev/null; then
@@ -232,6 +240,7 @@ do_install() {
     [ -z "$offload" ] || : >"$DESTDIR$opt/.offload"
     folder 750 root "$user" "$etc"
     folder 750 "$user" "$user" "$var"
+    hand_over "$var"
     make_release
     write_configuration
     switch_to_release

@@ -156,6 +156,8 @@ def test_a_start_with_one_of_two_cameras_busy_records_the_other_and_says_partial
     world.play()
     result = world.final("a")
     assert (result.status, result.code) == (ResultStatus.FAILED, Code.PARTIAL)
+    assert result.data == {"running": ["cam0"], "waiting": ["cam1"]}
+    assert result.message.startswith("recording on cam0 only, still trying the rest. cam1: ")
     assert world.agent.snapshot().state is DeviceState.RECORDING
     world.broken.clear()
     world.wait(70)
@@ -167,6 +169,7 @@ def test_a_start_without_frames_fails_within_fifteen_seconds(world: World) -> No
     world.command(Start(mode="dual-640"), "a")
     world.wait(15)
     assert (world.final("a").status, world.final("a").code) == (ResultStatus.FAILED, Code.NO_FRAMES)
+    assert 0 < world.final("a").took_ms <= 15_000
 
 
 def test_a_killed_camera_is_restarted_at_once_and_the_other_is_untouched() -> None:

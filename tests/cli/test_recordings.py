@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -211,8 +212,10 @@ def test_locks_are_the_running_agents_business(edge_agent: Command, mosquitto: M
         edge_agent("send", "stop")
         locked = edge_agent("recordings", "lock", "--before", "1h", "--label", "tour")
         released = edge_agent("recordings", "unlock", "--label", "tour", "--from", "0")
-    assert "succeeded ok: locked 2 segments" in locked.out
-    assert "succeeded ok: unlocked 2 segments" in released.out
+    # How many there are depends on how long the two commands took.
+    (count,) = re.findall(r"succeeded ok: locked (\d+) segments", locked.out)
+    assert int(count) >= 2
+    assert f"succeeded ok: unlocked {count} segments" in released.out
     assert (locked.code, released.code) == (0, 0)
 
 

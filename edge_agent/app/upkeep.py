@@ -211,7 +211,7 @@ class Upkeep:
         unlocked_extra_bytes = usage.extra_bytes - usage.locked_extra_bytes
         self._deletable_bytes = usage.bytes - usage.locked_bytes + unlocked_extra_bytes
         if made.removals:
-            log.info("retention removed segments, snapshots and clips=%d", len(made.removals[:limit]))
+            log.info("retention removed files=%d", len(made.removals[:limit]))
         if made.below_floor and made.removals:
             self._soon.set()
         self._exhausted = made.exhausted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -20,7 +20,7 @@ class Destination:
     prefix: str
     region: str
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
     ca_file: str | None
     max_bps: int | None
 

@@ -1,4 +1,6 @@
-"""The store: sends a file in parts, goes on with what is there of it, and overwrites nothing. The only door to boto3.
+"""The store: sends a file in parts and goes on with what is there of it. The only door to boto3.
+
+Nothing that the key may read is overwritten; who may only write is not told what a name stands for already.
 
 Every request carries the MD5 of what it brings, which the store holds against what it got, and at the end the size is
 asked for. A part that lies in the store already is known by its ETag; one that does not compare (a store that encrypts

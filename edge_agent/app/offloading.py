@@ -31,6 +31,7 @@ from edge_agent.wire.values import format_instant
 LOOK_EVERY_S = 5.0
 """How soon what was locked begins to be sent, and how soon sending ends with the hours for it."""
 LOOK_AT = 16
+"""How much of what waits is looked up at once; only the first that can be read is sent before the next look."""
 SILENT_S = 180.0
 """A child that says nothing for so long hangs: the store may be silent for 60 s, and 16 KiB take 16 s at 8 kb/s."""
 TRIAL_S = 30.0

@@ -71,7 +71,7 @@ class Recordings(Protocol):
         """A descriptor for reading one file of the archive, which the caller closes. Makes a missing thumbnail."""
 
     async def delete(self, path: str) -> Refusal | None:
-        """Delete a segment and what belongs to it; never a locked one."""
+        """Delete a segment, snapshot or clip and what belongs to it; never a locked one."""
 
     async def verify(self, path: str) -> Checked | Refusal:
         """Look at one segment from its first box to its last, without decoding."""

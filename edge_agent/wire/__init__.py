@@ -1,7 +1,7 @@
 """The public JSON: commands as they come in, documents as they go out, and the schemas of both.
 
 Everything that MQTT and HTTP say to the outside is built here from core values, and everything that comes in is turned
-into core values here, so that both doors speak one language. Together with `config.py` this package is the only place
+into core values here, so that both doors speak one language. Together with `config` this package is the only place
 that imports pydantic. It decides nothing: whether a mode exists or a command came too late is the core's matter.
 """
 

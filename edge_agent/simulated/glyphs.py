@@ -2,7 +2,6 @@
 
 WIDTH = 5
 HEIGHT = 7
-ADVANCE = WIDTH + 1
 
 # One row of five dots for each number, the highest bit to the left.
 _DOTS = {

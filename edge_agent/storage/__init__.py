@@ -5,7 +5,7 @@ one disk come from one thread, so that their order on disk is the order of the c
 Trouble with the disk is a `StorageError` that says what kind it is, or a value where the docstring says so.
 
     spool          where recorders write, one directory per run: run_record, segment_list, open_segment
-    archive        what is stored: commit, catalog (index, extras, scan), locks, uploads, album, scratch
+    archive        what is stored: commit, catalog (index, extras, columns, scan), locks, uploads, album, scratch
     volume         the right disk? room, read-only, broken?
     fmp4 metadata  what lies in a segment file, sans-I/O; soundness: whether it does
     state journal  what the agent itself remembers

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from edge_agent.core.retention import Candidate
+from edge_agent.storage.columns import candidate, microseconds
 
 SCHEMA = """
 CREATE TABLE extras (
@@ -23,7 +24,6 @@ SCRATCH = """
 CREATE TEMP TABLE seen_extra (
     path TEXT PRIMARY KEY, made_us INTEGER, size_bytes INTEGER, locked INTEGER, uploaded INTEGER);
 """
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = "SELECT boot_sequence, mono_us FROM segments"
 _NEWEST = f"{_PLACE} ORDER BY boot_sequence DESC, mono_us DESC LIMIT 1"
 _BEGUN_BY = f"{_PLACE} WHERE started_us <= ? ORDER BY started_us DESC LIMIT 1"
@@ -38,7 +38,7 @@ class Extras:
     def put(self, path: str, made_at: datetime, size_bytes: int, *, dated: bool) -> None:
         """Enter one that was stored now. `dated` False: `made_at` is by a clock that was known to be wrong."""
         place = self._database.execute(_NEWEST).fetchone() or (0, 0)
-        self._enter(path, place, (_microseconds(made_at), size_bytes, dated, False, False))
+        self._enter(path, place, (microseconds(made_at), size_bytes, dated, False, False))
 
     def remove(self, path: str) -> None:
         self._database.execute("DELETE FROM extras WHERE path = ?", (path,))
@@ -64,26 +64,14 @@ class Extras:
             " ORDER BY boot_sequence, mono_us, id LIMIT ?",
             (limit,),
         )
-        return [
-            Candidate(
-                path,
-                (boot, mono, number),
-                size_bytes,
-                _EPOCH + timedelta(microseconds=made_us),
-                locked=bool(locked),
-                dated=bool(dated),
-                extra=True,
-                uploaded=bool(uploaded),
-            )
-            for path, boot, mono, number, size_bytes, made_us, locked, dated, uploaded in rows
-        ]
+        return [candidate(row, extra=True) for row in rows]
 
     def reconcile(self, seen: Iterable[tuple[str, datetime, int, bool, bool]]) -> None:
         """Make the table agree with a scan: path, when it was made, size, and whether it is locked and uploaded."""
         run = self._database.execute
         run("BEGIN")
         run("DELETE FROM seen_extra")
-        rows = ((path, _microseconds(at), *facts) for path, at, *facts in seen)
+        rows = ((path, microseconds(at), *facts) for path, at, *facts in seen)
         self._database.executemany("INSERT OR REPLACE INTO seen_extra VALUES (?, ?, ?, ?, ?)", rows)
         run("DELETE FROM extras WHERE path NOT IN (SELECT path FROM seen_extra)")
         run(
@@ -107,7 +95,3 @@ class Extras:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (path, *place, *facts),
         )
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)

@@ -11,12 +11,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edge_agent.core.model import Segment
 from edge_agent.core.retention import Candidate
+from edge_agent.storage.columns import candidate, instant, microseconds
 from edge_agent.storage.extras import SCHEMA, SCRATCH, Extras
 from edge_agent.storage.metadata import Metadata
 
@@ -50,7 +51,6 @@ _CANDIDATE = (
 _TO_SEND = "lock_labels IS NOT NULL AND NOT uploaded"
 _NEWEST_FIRST = "boot_sequence DESC, mono_us DESC, id DESC"
 _OLDEST_FIRST = "boot_sequence, mono_us, id"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Index:
                 metadata.run_id,
                 metadata.sequence,
                 metadata.index,
-                _microseconds(metadata.started_at),
+                microseconds(metadata.started_at),
                 metadata.duration_s,
                 metadata.width,
                 metadata.height,
@@ -209,18 +209,7 @@ class Index:
             f"SELECT {_CANDIDATE} FROM segments ORDER BY {_OLDEST_FIRST} LIMIT ?",  # noqa: S608
             (limit,),
         )
-        return [
-            Candidate(
-                path,
-                (boot, mono, number),
-                size,
-                _instant(ended_us),
-                locked=bool(locked),
-                dated=bool(dated),
-                uploaded=bool(uploaded),
-            )
-            for path, boot, mono, number, size, ended_us, locked, dated, uploaded in rows
-        ]
+        return [candidate(row) for row in rows]
 
     def count(self) -> int:
         """How many segments there are."""
@@ -230,7 +219,7 @@ class Index:
         run = self._database.execute
         count, size = run("SELECT count(*), coalesce(sum(size_bytes), 0) FROM segments").fetchone()
         oldest = run(f"SELECT started_us FROM segments ORDER BY {_OLDEST_FIRST} LIMIT 1").fetchone()  # noqa: S608
-        return Usage(count, size, self.locked_bytes(), _instant(oldest[0]) if oldest else None, *self.extras.usage())
+        return Usage(count, size, self.locked_bytes(), instant(oldest[0]) if oldest else None, *self.extras.usage())
 
     def locked_bytes(self) -> int:
         row = self._database.execute(
@@ -316,9 +305,9 @@ def _conditions(wanted: Filter) -> tuple[list[str], list[object]]:
     if wanted.mode is not None:
         conditions.append(("mode = ?", (wanted.mode,)))
     if wanted.start is not None:
-        conditions.append(("started_us + duration_s * 1e6 > ?", (_microseconds(wanted.start),)))
+        conditions.append(("started_us + duration_s * 1e6 > ?", (microseconds(wanted.start),)))
     if wanted.end is not None:
-        conditions.append(("started_us < ?", (_microseconds(wanted.end),)))
+        conditions.append(("started_us < ?", (microseconds(wanted.end),)))
     if wanted.locked is not None:
         conditions.append((f"lock_labels IS {'NOT ' if wanted.locked else ''}NULL", ()))
     if wanted.label is not None:
@@ -340,17 +329,6 @@ def _read_cursor(cursor: str) -> list[int]:
 
 def _segment(row: tuple[Any, ...]) -> Segment:
     fields = list(row[:14])
-    fields[6], fields[13] = _instant(fields[6]), bool(fields[13])
+    fields[6], fields[13] = instant(fields[6]), bool(fields[13])
     fields[12] = () if fields[12] is None else tuple(fields[12].split("\n"))
     return Segment(*fields)
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def _instant(microseconds: int) -> datetime:
-    try:
-        return _EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC)

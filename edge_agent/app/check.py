@@ -204,18 +204,17 @@ def _gigabytes(size_bytes: int) -> str:
 
 async def _broker(config: Config) -> Item:
     mqtt, device = config.mqtt, config.device
-    endpoint = tool_endpoint(config, "check")
+    endpoint, answer = tool_endpoint(config, "check"), _nobodys_answer(device.id)
     if mqtt.host is None:
         program = find_mosquitto()
         if isinstance(program, BrokerMissing):
             return Item(Level.WARN, "broker", f"{program.message}. Without a broker everything else works")
-        answer = _nobodys_answer(device.id)
         if own_broker_port(device.state_dir) is None or await try_broker(
             endpoint, mqtt.base_topic, device.id, (), answer
         ):
             return Item(Level.OK, "broker", f"the agent will start {program} on loopback, as mqtt.host is not set")
         return Item(Level.OK, "broker", f"the agent's own {program} answers on {endpoint}")
-    problem = await try_broker(endpoint, mqtt.base_topic, device.id, device.groups, _nobodys_answer(device.id))
+    problem = await try_broker(endpoint, mqtt.base_topic, device.id, device.groups, answer)
     if problem is not None:
         return Item(Level.FAIL, "broker", problem)
     running = await asyncio.to_thread(claimed, device.state_dir)

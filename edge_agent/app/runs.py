@@ -90,19 +90,21 @@ class Runs:
 
     def written_bytes(self, camera: str) -> int:
         """How much all recordings of a camera have written since the agent's start, those that are over included."""
-        living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
-        return self._written[camera] + sum(life.written_bytes for life in living)
+        return self._written[camera] + sum(life.written_bytes for life in self._recordings(camera))
 
     def open_footage(self, camera: str) -> list[OpenFootage]:
         """The segments of a camera that are being written now, oldest first."""
-        living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
-        return [life.open for life in sorted(living, key=lambda life: life.run.sequence) if life.open is not None]
+        return [life.open for life in self._recordings(camera) if life.open is not None]
 
     def spooled_footage(self, camera: str) -> list[OpenFootage]:
         """The same, and before them what is finished and not stored yet."""
-        living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
-        lives = sorted(living, key=lambda life: life.run.sequence)
+        lives = self._recordings(camera)
         return [one for life in lives for one in (*life.waiting, life.open) if one is not None]
+
+    def _recordings(self, camera: str) -> list[Recording]:
+        """The recordings of a camera that are not stored yet, oldest first."""
+        living = [life for life in self._lives.values() if isinstance(life, Recording) and life.run.camera == camera]
+        return sorted(living, key=lambda life: life.run.sequence)
 
     # -- ports.Runs ---------------------------------------------------------------------------------------------------
 

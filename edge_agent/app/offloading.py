@@ -219,29 +219,31 @@ def destination_of(config: Config) -> Destination:
 
 async def try_store(config: Config) -> str | None:
     """Why the store takes nothing; None when it answers that it knows us. Sends nothing."""
-    async with sender(destination_of(config)) as child:
-        assert child.stdin is not None  # noqa: S101 - both are pipes
-        assert child.stdout is not None  # noqa: S101
-        child.stdin.close()
-        try:
-            async with asyncio.timeout(TRIAL_S):
-                line = await child.stdout.readline()
-                code = await child.wait()
-        except TimeoutError:
-            return f"no answer within {TRIAL_S:.0f} s"
-        try:
-            told = _understood(line) if line or code else None
-        except OffloadFailed as failed:
-            return str(failed)
-        return told.reason if isinstance(told, Refused) else None
+    try:
+        async with sender(destination_of(config)) as child, asyncio.timeout(TRIAL_S):
+            assert child.stdin is not None  # noqa: S101 - both are pipes
+            assert child.stdout is not None  # noqa: S101
+            child.stdin.close()
+            line = await child.stdout.readline()
+            told = _understood(line) if await child.wait() or line else None
+    except TimeoutError:
+        return f"no answer within {TRIAL_S:.0f} s"
+    except OffloadFailed as failed:
+        return str(failed)
+    return told.reason if isinstance(told, Refused) else None
 
 
 @contextlib.asynccontextmanager
 async def sender(destination: Destination) -> AsyncIterator[Process]:
-    """A child that was told where to send. It has nothing to finish, so that it is killed where it does not end."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edge_agent.offload.sender"), stdin=PIPE, stdout=PIPE
-    )
+    """A child that was told where to send. It has nothing to finish, so that it is killed where it does not end.
+
+    Raises `OffloadFailed` where it cannot be started.
+    """
+    program = (sys.executable, "-m", "edge_agent.offload.sender")
+    try:
+        process = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE)
+    except OSError as error:
+        raise OffloadFailed(f"the sender cannot be started now: {error.strerror or error}") from error
     assert process.stdin is not None  # noqa: S101 - it is a pipe
     try:
         process.stdin.write(line_of(destination).encode())

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.app.offloading import PROBLEM, Desk, Offloading
+from edge_agent.app.offloading import PROBLEM, Desk, Offloading, try_store
 from edge_agent.app.stores import Stores
 from edge_agent.config import Config, parse
 from edge_agent.core import events as ev
@@ -284,3 +285,10 @@ async def test_what_cannot_be_marked_is_not_sent_twice(make: Callable[..., Devic
         assert device.offloading.vitals()["sent_bytes"] == 1000
     key = re.escape(f"/{BUCKET}/{key_of(device, CLIP)}")
     assert len([line for line in object_store.requests() if re.match(f"PUT {key}", line)]) == 1
+
+
+async def test_a_sender_that_cannot_be_started_is_the_reason_that_a_trial_gives(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    assert await try_store(parse({})) == "the sender cannot be started now: No such file or directory"

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from edge_agent.app.children import ChildFailed, run_child
@@ -27,13 +27,10 @@ from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.index import Filter
 from edge_agent.storage.locks import LockWindow
 from edge_agent.web.live import LiveView
-from edge_agent.wire.values import format_instant
+from edge_agent.wire.locking import locked_answer, unlocked_answer
 
 FRAME_PATIENCE_S = 12.0
 """A snapshot of an idle camera waits for the camera program to start, at the longest as long as a start command."""
-DEFAULT_LOCK_S = 300.0
-NAMED = 100
-"""Segments that a result names; a week of two cameras would be a megabyte."""
 NEWEST = 10
 """Among so many of a camera's newest segments is that of a sample that has just ended."""
 
@@ -140,11 +137,7 @@ class Jobs:
     async def _lock(self, body: Lock) -> tuple[Code, str, dict[str, Any]]:
         bench = self._bench
         now = bench.clock.now().wall
-        if body.start is None and body.end is None:
-            before_s = DEFAULT_LOCK_S if body.before_s is None else body.before_s
-            start, end = now - timedelta(seconds=before_s), now + timedelta(seconds=body.after_s)
-        else:
-            start, end = body.start or datetime.min.replace(tzinfo=UTC), body.end or now
+        start, end = body.window(now)
         since = bench.library.recording_since()
         health = await bench.stores.footage.run(bench.stores.volume.check)
         if health.room is None:
@@ -163,29 +156,15 @@ class Jobs:
             raise JobFailed(outcome.code, "no footage lies in this window: look at the list of recordings")
         for segment in outcome.segments:
             bench.report(EventType.SEGMENT_LOCKED, {"camera": segment.camera, "path": segment.path})
-        data = {
-            "from": None if body.start is None and body.end is not None else format_instant(start),
-            "to": format_instant(end),
-            "count": len(outcome.segments),
-            "already": outcome.already,
-            "locked": [segment.path for segment in outcome.segments[:NAMED]],
-            "pending": outcome.pending,
-        }
-        told = f"locked {len(outcome.segments)} segments"
-        if outcome.already:
-            told += f", {outcome.already} were locked before"
-        return Code.OK, told + (", and those of the window still to be stored" if outcome.pending else ""), data
+        told, data = locked_answer(body, now, outcome.segments, already=outcome.already, pending=outcome.pending)
+        return Code.OK, told, data
 
     async def _unlock(
         self, label: str | None, start: datetime | None, end: datetime | None
     ) -> tuple[Code, str, dict[str, Any]]:
         stores = self._bench.stores
         touched = await stores.footage.run(stores.archive.unlock, label, start, end)
-        released = [segment for segment in touched if not segment.locked]
-        held = len(touched) - len(released)
-        data = {"count": len(released), "unlocked": [segment.path for segment in released[:NAMED]], "held": held}
-        told = f"unlocked {len(released)} segments"
-        return Code.OK, told + (f"; {held} are locked under other labels, too, and stay" if held else ""), data
+        return Code.OK, *unlocked_answer(touched)
 
     # -- clips and the comparison -------------------------------------------------------------------------------------
 

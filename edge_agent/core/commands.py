@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from edge_agent.core.model import Code, Now, ResultStatus
+
+DEFAULT_LOCK_S = 300.0
+"""What a lock that says nothing about time goes back."""
 
 
 class Verb(StrEnum):
@@ -76,7 +79,7 @@ class Lock:
     """Protect footage from retention.
 
     Either `before_s` seconds back from now, or the window `start` to `end` (None: open on that side); with neither,
-    the last 5 minutes.
+    the last `DEFAULT_LOCK_S`.
     """
 
     before_s: float | None = None
@@ -84,6 +87,13 @@ class Lock:
     start: datetime | None = None
     end: datetime | None = None
     label: str | None = None
+
+    def window(self, now: datetime) -> tuple[datetime, datetime]:
+        """What is meant at the wall instant `now`: footage from the first instant up to the second."""
+        if self.start is None and self.end is None:
+            before_s = DEFAULT_LOCK_S if self.before_s is None else self.before_s
+            return now - timedelta(seconds=before_s), now + timedelta(seconds=self.after_s)
+        return self.start or datetime.min.replace(tzinfo=UTC), self.end or now
 
 
 @dataclass(frozen=True, slots=True)

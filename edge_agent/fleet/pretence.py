@@ -20,7 +20,7 @@ from edge_agent.core.commands import Clip, Command, Lock, Snapshot, Unlock
 from edge_agent.core.model import Code, EventType, Now, Profile, Purpose, Run, RunRecord, Segment, Session
 from edge_agent.core.segments import clip_path, segment_path, snapshot_path, start_instant
 from edge_agent.ports import Clock, Post
-from edge_agent.wire.values import format_instant
+from edge_agent.wire.locking import locked_answer, unlocked_answer
 
 FIRST_FRAME_S = (0.3, 1.2)
 """What real cameras take."""
@@ -30,7 +30,6 @@ BEAT_S = 4.0
 JOB_S = (0.05, 0.5)
 SEGMENTS_KEPT = 200
 """What a device's pretended archive remembers: three hours of one camera, 60 kB."""
-DEFAULT_LOCK_S = 300.0
 LIVE_BPS = 12_000_000
 PICTURE = base64.b64decode(
     "/9j/4AAQSkZJRgABAgAAAQABAAD//gAQTGF2YzU5LjM3LjEwMAD/2wBDAAg+Pkk+SVVVVVVVVWRdZGhoaGRkZGRoaGhwcHCDg4Nw"
@@ -82,12 +81,13 @@ class Footage:
             and one.started_at + timedelta(seconds=one.duration_s) > start
         ]
 
-    def relabel(self, segments: Sequence[Segment], change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
-        """Lock segments under other labels than before; under none, they are released."""
-        paths = {segment.path for segment in segments}
-        self._segments = deque(
-            replace(one, lock_labels=change(one.lock_labels)) if one.path in paths else one for one in self._segments
-        )
+    def relabel(
+        self, segments: Sequence[Segment], change: Callable[[tuple[str, ...]], tuple[str, ...]]
+    ) -> list[Segment]:
+        """Lock segments under other labels than before, under none release them; the segments as they are now."""
+        changed = {one.path: replace(one, lock_labels=change(one.lock_labels)) for one in segments}
+        self._segments = deque(changed.get(one.path, one) for one in self._segments)
+        return list(changed.values())
 
 
 @dataclass(slots=True)
@@ -265,25 +265,16 @@ class PretendedJobs:
 
     def _lock(self, body: Lock) -> tuple[Code, str, dict[str, Any]]:
         now = self._clock.now().wall
-        if body.start is None and body.end is None:
-            start = now - timedelta(seconds=DEFAULT_LOCK_S if body.before_s is None else body.before_s)
-            end = now + timedelta(seconds=body.after_s)
-        else:
-            start, end = body.start or datetime.min.replace(tzinfo=UTC), body.end or now
+        start, end = body.window(now)
         found, label = self._footage.window(None, start, end), body.label or ""
         fresh = [segment for segment in found if not segment.locked]
         self._footage.relabel(found, lambda held: held if label in held else (*held, label))
         for segment in fresh:
             self._report(EventType.SEGMENT_LOCKED, {"camera": segment.camera, "path": segment.path})
-        data = {
-            "from": format_instant(start),
-            "to": format_instant(end),
-            "locked": [segment.path for segment in fresh],
-            "pending": False,
-        }
         if not found:
             return Code.NOT_FOUND, "no footage lies in this window (simulated)", {}
-        return Code.OK, f"locked {len(fresh)} segments (simulated)", data
+        told, data = locked_answer(body, now, fresh, already=len(found) - len(fresh), pending=False)
+        return Code.OK, f"{told} (simulated)", data
 
     def _unlock(
         self, label: str | None, start: datetime | None, end: datetime | None
@@ -294,8 +285,9 @@ class PretendedJobs:
             for segment in self._footage.window(None, start or earliest, end or latest)
             if segment.locked and (label is None or label in segment.lock_labels)
         ]
-        self._footage.relabel(held, lambda labels: tuple(one for one in labels if label not in (None, one)))
-        return Code.OK, f"unlocked {len(held)} segments (simulated)", {"unlocked": [one.path for one in held]}
+        touched = self._footage.relabel(held, lambda labels: tuple(one for one in labels if label not in (None, one)))
+        told, data = unlocked_answer(touched)
+        return Code.OK, f"{told} (simulated)", data
 
     def _clip(self, camera: str, start: datetime, end: datetime) -> tuple[Code, str, dict[str, Any]]:
         segments = self._footage.window(camera, start, end)

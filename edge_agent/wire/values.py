@@ -1,4 +1,4 @@
-"""Durations, instants and switches as people and programs write them, and how instants are written back.
+"""Durations, instants and switches as people and programs write them, and how instants and counts are written back.
 
 Each `parse_` function takes any JSON value and raises `BadValue` with a sentence that names the value and says what to
 send instead.
@@ -138,3 +138,8 @@ def format_instant(instant: datetime) -> str:
 def format_instant_ms(instant: datetime) -> str:
     """`2026-11-23T09:15:00.250Z`, for what needs more than whole seconds."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 segment`, `2 segments`, `0 segments`: for nouns whose plural ends in an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

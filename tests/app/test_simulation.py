@@ -108,3 +108,17 @@ def test_recording_stores_segments_as_time_goes_by(talk: Talk) -> None:
         return sum(one.topic.endswith("/event") and b"segment_stored" in one.payload for one in heard) >= 2
 
     assert talk.listener.wait(two_stored)
+
+
+def test_locks_of_several_labels_are_counted_as_a_device_counts_them(talk: Talk) -> None:
+    talk.send("start", mode="cam0-640")
+    talk.send("stop")
+    locked = talk.send("lock", before="1h", label="tour")["data"]
+    assert (locked["count"], locked["already"], len(locked["locked"])) == (1, 0, 1)
+    again = talk.send("lock", before="1h", label="crash")
+    assert (again["data"]["count"], again["data"]["already"]) == (0, 1)
+    held = talk.send("unlock", label="tour")["data"]
+    assert held == {"count": 0, "unlocked": [], "held": 1}
+    released = talk.send("unlock", label="crash")
+    assert released["message"] == "unlocked 1 segment (simulated)"
+    assert released["data"] == {"count": 1, "unlocked": locked["locked"], "held": 0}

@@ -18,7 +18,7 @@ from edge_agent.config import Config
 from edge_agent.fleet.roster import EVERYBODY, Row
 from edge_agent.host.clock import Clock
 from edge_agent.mqtt.trouble import BrokerUnavailable
-from edge_agent.wire.values import format_instant
+from edge_agent.wire.values import counted, format_instant
 
 HEADER = ("DEVICE", "BROKER", "STATE", "MODE", "FREE", "USED", "HOURS", "TEMP", "SEEN", "PROBLEMS")
 _CLEAR = "\x1b[H\x1b[J"
@@ -60,7 +60,7 @@ def lines(rows: list[Row], now: datetime) -> list[str]:
     online = sum(row.online is True for row in rows)
     recording = sum(row.state == "recording" and row.online is True for row in rows)
     troubled = sum(bool(row.problems) for row in rows)
-    told = f"{len(rows)} devices, {online} online, {recording} recording, {troubled} with problems"
+    told = f"{counted(len(rows), 'device')}, {online} online, {recording} recording, {troubled} with problems"
     return [*table(HEADER, [_cells(row, now) for row in rows]), "", told]
 
 

@@ -27,7 +27,7 @@ from edge_agent.storage.errors import StorageError
 from edge_agent.storage.index import Filter
 from edge_agent.storage.soundness import Checked, check_segment
 from edge_agent.web.files import recording_document
-from edge_agent.wire.values import format_instant, format_instant_ms
+from edge_agent.wire.values import counted, format_instant, format_instant_ms
 
 NEXT_SHOWN = 20
 CLIP_PATIENCE_S = 6 * 3600.0
@@ -72,7 +72,7 @@ def _list(config: Config, options: Namespace) -> int:
     total_bytes = sum(segment.size_bytes for segment in segments)
     locked = sum(segment.locked for segment in segments)
     total_s = sum(segment.duration_s for segment in segments)
-    print(f"{len(segments)} segments, {length(total_s)}, {size(total_bytes)}, {locked} locked")
+    print(f"{counted(len(segments), 'segment')}, {length(total_s)}, {size(total_bytes)}, {locked} locked")
     return OK
 
 
@@ -149,7 +149,8 @@ def _print_verified(checked: list[Checked], gaps: list[Gap], unreadable: tuple[s
         print(f"gap: {gap.camera} from {start} for {gap.length_s:.1f} s, {reason}")
     damaged = sum(one.damage is not None for one in checked)
     total_bytes = sum(one.size_bytes for one in checked)
-    print(f"{len(checked)} segments, {size(total_bytes)}: {damaged} damaged, {len(gaps)} gaps")
+    whole = f"{counted(len(checked), 'segment')}, {size(total_bytes)}"
+    print(f"{whole}: {damaged} damaged, {counted(len(gaps), 'gap')}")
 
 
 # -- plan -------------------------------------------------------------------------------------------------------------
@@ -217,8 +218,8 @@ def _sum(decided: RetentionPlan, files: int, coming: int) -> str:
         return "All that may go is not enough: recording stops with disk_full until something is unlocked or deleted."
     now = len(decided.removals)
     if now:
-        return f"{now} of {files} files go now and free {size(decided.freed_bytes)}."
-    return f"Nothing goes now; {coming} of {files} files have a date." if files else "There is no footage."
+        return f"Going now: {now} of {counted(files, 'file')}, which frees {size(decided.freed_bytes)}."
+    return f"Nothing goes now. With a date: {coming} of {counted(files, 'file')}." if files else "There is no footage."
 
 
 # -- clip -------------------------------------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ def _clip(config: Config, options: Namespace) -> int:
     except ChildFailed as error:
         print(f"edge-agent {options.command}: {error}", file=sys.stderr)
         return FAULT
-    print(f"{output}: {len(pieces)} segments, {size(output.stat().st_size)}")
+    print(f"{output}: {counted(len(pieces), 'segment')}, {size(output.stat().st_size)}")
     return OK
 
 

@@ -12,6 +12,7 @@ from edge_agent.app.simulation import Crowd, Simulation, TooManyDevices, allow_s
 from edge_agent.cli.configuration import FAULT, OK, configuration
 from edge_agent.config import Config
 from edge_agent.mqtt.trouble import BrokerUnavailable
+from edge_agent.wire.values import counted
 
 PROGRESS_S = 1.0
 
@@ -60,5 +61,5 @@ async def _tell_progress(simulation: Simulation, devices: int) -> None:
     while True:
         if simulation.connected != told:
             told = simulation.connected
-            print(f"{told} of {devices} devices connected", flush=True)
+            print(f"{told} of {counted(devices, 'device')} connected", flush=True)
         await asyncio.sleep(PROGRESS_S)

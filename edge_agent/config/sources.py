@@ -181,7 +181,7 @@ class Overlay:
             if isinstance(holder, list):
                 index = index_of(part)
                 if index is None or index > len(holder):
-                    self._refuse(variable, f"the list has {len(holder)} entries; the number may be 0 to {len(holder)}")
+                    self._refuse(variable, f"the number may be 0 to {len(holder)} here")
                     return
                 holder[index : index + 1] = [inside if last or index == len(holder) else holder[index]]
                 step: str | int = index

@@ -18,6 +18,7 @@ from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S, FloodGuard
 from edge_agent.core.model import Code, Now
 from edge_agent.mqtt.messages import Incoming, Subscription
 from edge_agent.mqtt.topics import ALL_DEVICES, CommandTopic, GroupTopic, TopicTree
+from edge_agent.wire.values import counted
 
 FLOOD_ANSWER_S = 1.0
 """How long refused commands are counted before they are answered together."""
@@ -137,7 +138,7 @@ class Intake:
         message, topic = self._last_refused
         count, self._refused, self._last_refused = self._refused, 0, None
         text = (
-            f"{count} commands were refused: more than {COMMANDS_PER_S} a second came (burst {COMMAND_BURST}); "
+            f"{counted(count, 'command')} refused: more than {COMMANDS_PER_S} a second came (burst {COMMAND_BURST}); "
             "send fewer, and send these again"
         )
         return _raw(message, topic, received, Refusal(Code.RATE_LIMITED, text))

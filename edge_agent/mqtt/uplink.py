@@ -18,6 +18,7 @@ from edge_agent.mqtt.messages import Incoming, Message, MessageTooLarge
 from edge_agent.mqtt.outbox import Outbox
 from edge_agent.mqtt.session import Session
 from edge_agent.mqtt.trouble import BrokerUnavailable, Trouble
+from edge_agent.wire.values import counted
 
 log = logging.getLogger(__name__)
 
@@ -298,8 +299,8 @@ class Uplink:
     def _tell_dropped(self) -> None:
         dropped = self._outbox.dropped
         lost, self._dropped_told = dropped - self._dropped_told, dropped
-        message = f"{lost} events and results were lost: more came than are kept while the broker is away"
-        self._tell(Trouble.FACTS_LOST, message if lost else None)
+        told = f"{counted(lost, 'message')} lost: more events and results came than are kept while the broker is away"
+        self._tell(Trouble.FACTS_LOST, told if lost else None)
 
 
 def _confirm(message: Message) -> None:

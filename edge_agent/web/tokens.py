@@ -17,6 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from edge_agent.core.model import is_name
+from edge_agent.wire.values import counted
 
 SHORTEST_TOKEN = 16
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
@@ -137,7 +138,7 @@ def _write_new(path: Path, content: bytes) -> bool:
 def _token(where: str, words: list[str]) -> Token:
     form = "a line is: role name token, with role viewer or operator"
     if len(words) != 3:
-        raise TokensUnusable(f"{where}: has {len(words)} words; {form}")
+        raise TokensUnusable(f"{where}: has {counted(len(words), 'word')}; {form}")
     role, name, token = words
     if role not in ("viewer", "operator"):
         raise TokensUnusable(f"{where}: the role is {role!r}; {form}")

@@ -224,7 +224,7 @@ def test_checking_files_shows_its_progress_and_can_be_cancelled(footage: Running
     expect(work).to_contain_text(re.compile(r"0 of \d+ checked"))
     work.get_by_role("button", name="Cancel").click()
     held[0].continue_()
-    expect(window[".found"]).to_have_text("1 files checked, all sound.")
+    expect(window[".found"]).to_have_text("1 file checked, all sound.")
     expect(work).to_be_hidden()
     assert len(held) == 1
 

@@ -143,7 +143,7 @@ def test_sound_footage_is_verified_and_its_gap_explained(edge_agent: Command, pa
     assert said.code == 0
     gap, total = said.out.splitlines()
     assert gap.startswith("gap: cam0 from 2026-11-23T09:15:06Z for 4.0 s, camera_fault: ")
-    assert total.endswith(": 0 damaged, 1 gaps")
+    assert total.endswith(": 0 damaged, 1 gap")
 
 
 def test_damage_is_named_and_exit_1(edge_agent: Command, root: Path, paths: list[str]) -> None:

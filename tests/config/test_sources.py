@@ -216,7 +216,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("EDGE_AGENT_CAMERAS__0_NAME", "x", "no such setting; did you mean EDGE_AGENT__CAMERAS__0__NAME?"),
         ("EDGE_AGENT__MQTT__HOST__NAME", "x", "no such setting; did you mean EDGE_AGENT__MQTT__HOST?"),
         ("EDGE_AGENT__CAMERAS__FRONT__NAME", "x", "no such setting; did you mean EDGE_AGENT__CAMERAS__0__NAME?"),
-        ("EDGE_AGENT__CAMERAS__3__NAME", "x", "the list has 2 entries; the number may be 0 to 2"),
+        ("EDGE_AGENT__CAMERAS__3__NAME", "x", "the number may be 0 to 2 here"),
         ("EDGE_AGENT__MQTT__HOST", "caf\udce9", "must be UTF-8"),
         ("EDGE_AGENT__MQTT__PORT", "1883x", 'mqtt.port = "1883x": must be a whole number'),
         ("EDGE_AGENT__MQTT__TLS", "yes", 'mqtt.tls = "yes": must be true or false'),

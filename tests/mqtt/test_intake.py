@@ -157,7 +157,7 @@ def test_those_refused_are_answered_each_and_those_beyond_together() -> None:
     assert raw is not None
     assert raw.refusal is not None
     assert raw.refusal.code is Code.RATE_LIMITED
-    assert raw.refusal.message.startswith("30 commands were refused")
+    assert raw.refusal.message.startswith("30 commands refused")
     assert raw.verb == f"v{many - 1}"
     assert not taker.flooded
     assert taker.flood_answer(at(2)) is None

@@ -113,7 +113,7 @@ export class Clip {
 
   async keep() {
     const { start, end } = this.range;
-    await give(this.keepButton, "lock", { from: new Date(start).toISOString(), to: new Date(end).toISOString() }, (result) => t("lock.done", { n: result.data.locked?.length ?? 0 }));
+    await give(this.keepButton, "lock", { from: new Date(start).toISOString(), to: new Date(end).toISOString() }, (result) => t("lock.done", { n: result.data.count }));
   }
 
   /** Save the range of every chosen camera, one after the other. */

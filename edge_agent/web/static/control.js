@@ -42,7 +42,7 @@ const label = h("input", { id: "label", type: "text", maxLength: 64, autocomplet
 const hint = h("p", { class: "hint" });
 const stream = h("button", { type: "button", class: "quiet stream", click: () => give(stream, "stream", { state: get("status").state === "streaming" ? "OFF" : "ON" }) });
 const snapshot = button({ icon: "shot", words: t("snapshot"), click: () => give(snapshot, "snapshot", {}, t("snapshot.done")) });
-const lock = button({ icon: "lock", words: t("lock.5m"), click: () => give(lock, "lock", { before: "5m" }, (result) => t("lock.done", { n: result.data.locked?.length ?? 0 })) });
+const lock = button({ icon: "lock", words: t("lock.5m"), click: () => give(lock, "lock", { before: "5m" }, (result) => t("lock.done", { n: result.data.count })) });
 
 async function toggle() {
   const status = get("status");

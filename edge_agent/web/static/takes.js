@@ -107,14 +107,14 @@ export class Takes {
   }
 
   async #keep(control, { start, end }) {
-    await give(control, "lock", { from: iso(start), to: iso(end) }, (result) => t("lock.done", { n: result.data.locked?.length ?? 0 }));
+    await give(control, "lock", { from: iso(start), to: iso(end) }, (result) => t("lock.done", { n: result.data.count }));
     this.ask.changed();
   }
 
   async #release(control, { start, end }) {
     const sure = await ask(t("release.question"), { yes: t("take.release"), detail: t("release.detail") });
     if (!sure) return;
-    await give(control, "unlock", { from: iso(start), to: iso(end) }, (result) => t("unlock.done", { n: result.data.unlocked?.length ?? 0 }));
+    await give(control, "unlock", { from: iso(start), to: iso(end) }, (result) => t("unlock.done", { n: result.data.count }));
     this.ask.changed();
   }
 

@@ -3,9 +3,10 @@
 export const lang = document.documentElement.lang === "ko" ? "ko" : "en";
 const { default: words } = await import(`./words-${lang}.js`);
 
-/** The words for `key`, with {names} filled in. */
+/** The words for `key`, with {names} filled in; {s} makes the plural of `n` things in a language that has one. */
 export function t(key, values = {}) {
-  return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  const filled = { s: values.n === 1 ? "" : "s", ...values };
+  return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(filled[name] ?? ""));
 }
 
 /** Whether there are words for `key`. */

@@ -223,7 +223,7 @@ class Agent:
             self._told_started = session.id if session.started else None
         effects: list[Effect] = [Report(EventType.AGENT_STARTED, {"adopted": len(event.adopted)})]
         if self.session is None and event.autostart:
-            self.begin(Session(self.next_session_id(), self.selected_mode, (), 0, self.selected_duration_s, None))
+            self.begin(self.settings.modes[self.selected_mode], self.selected_duration_s, None)
         return effects
 
     def _owner(self, camera: str, run_id: str) -> Recorder | None:
@@ -268,14 +268,11 @@ class Agent:
         if recorder is None:
             return []
         told = recorder.cause
-        if not recorder.ended(event.cause, event.message, now) or recorder.cause == told:
+        recorder.ended(event.cause, event.message, now)
+        if recorder.cause == told:
             return []
-        return [
-            Report(
-                EventType.CAMERA_FAULT,
-                {"camera": event.camera, "code": recorder.cause or event.cause, "message": event.message},
-            )
-        ]
+        fault = {"camera": event.camera, "code": recorder.cause, "message": recorder.error}
+        return [Report(EventType.CAMERA_FAULT, fault)]
 
     def _cameras_found(self, missing: dict[str, str], now: Now) -> None:
         self.missing = missing
@@ -290,13 +287,13 @@ class Agent:
 
     # -- what is desired ----------------------------------------------------------------------------------------------
 
-    def begin(self, session: Session) -> None:
-        """Make `session` the desired one; its cameras start with a clean record."""
-        mode = self.mode_of(session)
-        self.session = replace(session, cameras=mode.cameras)
+    def begin(self, mode: Mode, duration_s: float, label: str | None) -> Session:
+        """Desire a session of `mode`; its cameras start with a clean record."""
+        self.session = Session(f"s{self._next_sequence}", mode.name, mode.cameras, 0, duration_s, label)
         self._timetable.clear()
         for camera in mode.cameras:
             self.recorders[camera].new_session()
+        return self.session
 
     def switch(self, session: Session) -> None:
         """Change the running session: its mode, duration or step."""
@@ -318,9 +315,6 @@ class Agent:
         told = [farewell for farewell in self._farewells if not farewell[0] & self._open_runs]
         self._farewells = [farewell for farewell in self._farewells if farewell not in told]
         return [report for _, report in told]
-
-    def next_session_id(self) -> str:
-        return f"s{self._next_sequence}"
 
     def _keep_time(self, now: Now) -> None:
         session = self.session

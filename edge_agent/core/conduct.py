@@ -47,7 +47,7 @@ MAX_AHEAD_S = 24 * 3600.0
 LATE_S = 5.0
 """A common start instant may be so far in the past and is then carried out at once: what a slow link costs."""
 
-_TELLING = {
+_TELLING: dict[ev.Cause | None, Code] = {
     ev.Cause.CAMERA_MISSING: Code.CAMERA_MISSING,
     ev.Cause.CAMERA_BUSY: Code.CAMERA_BUSY,
     ev.Cause.CODEC_MISSING: Code.INTERNAL,
@@ -197,8 +197,7 @@ class Conduct:
     def _begin(self, command: Command, mode: Mode, body: Start, now: Now) -> list[Effect]:
         agent = self._agent
         duration_s = agent.selected_duration_s if body.duration_s is None else body.duration_s
-        session = Session(agent.next_session_id(), mode.name, mode.cameras, 0, duration_s, body.label)
-        agent.begin(session)
+        session = agent.begin(mode, duration_s, body.label)
         self._goals[command.id] = _Running(session.id, mode.name, None)
         return self._take_on(command, now, START_PATIENCE_S, f"starting {mode.name}")
 
@@ -326,8 +325,7 @@ class Conduct:
         if running:
             told = f"{verb} on {', '.join(running)} only, still trying the rest. {why}"
             return self._settle(command, Code.PARTIAL, told, now, {"running": running, "waiting": waiting})
-        cause = agent.recorders[waiting[0]].cause
-        code = _TELLING.get(cause, Code.NO_FRAMES) if cause else Code.NO_FRAMES
+        code = _TELLING.get(agent.recorders[waiting[0]].cause, Code.NO_FRAMES)
         return self._fail(command, goal, session, code, why, now)
 
     def _hopeless(self, camera: str) -> bool:

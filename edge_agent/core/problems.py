@@ -36,11 +36,10 @@ class Problems:
         """Bring a camera's entries in line with its recorder: kept while it retries, gone when it runs or is let go."""
         self.set(LOW_FRAME_RATE, recorder.camera, recorder.slow, now)
         subject = f"run of {recorder.camera}"  # of the camera itself is what `--list-cameras` says
-        waiting = recorder.state in (CameraState.BACKOFF, CameraState.FATAL) and recorder.cause is not None
-        code = str(recorder.cause) if waiting else ""
-        settled = waiting or recorder.error is None or recorder.state is CameraState.STOPPED
-        stale = [known for known, about in self._known if settled and about == subject and known != code]
-        for known in stale:
-            self.set(known, subject, None, now)
-        if waiting:
-            self.set(code, subject, f"{recorder.camera}: {recorder.error}", now)
+        waiting_for = recorder.cause if recorder.state in (CameraState.BACKOFF, CameraState.FATAL) else None
+        settled = waiting_for or recorder.error is None or recorder.state is CameraState.STOPPED
+        stale = [key for key in self._known if settled and key[1] == subject and key[0] != waiting_for]
+        for key in stale:
+            del self._known[key]
+        if waiting_for:
+            self.set(waiting_for, subject, f"{recorder.camera}: {recorder.error}", now)

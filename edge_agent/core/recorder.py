@@ -149,15 +149,15 @@ class Recorder:
             return [Report(EventType.CAMERA_RECOVERED, {"camera": self.camera})]
         return []
 
-    def ended(self, cause: Cause, message: str, now: Now) -> bool:
-        """The process has gone. True when that was a fault, which `cause` and `error` then name."""
+    def ended(self, cause: Cause, message: str, now: Now) -> None:
+        """The process has gone. Where that was a fault, `self.cause` and `self.error` name it from now on."""
         asked = self.state is CameraState.STOPPING and not self.silent
         was_running = self.state is CameraState.RUNNING
         silent, self.silent = self.silent, False
         self.run = self.segment = self.slow = None
         if asked:
             self._signal(Signal.ENDED)
-            return False
+            return
         self.restarts += 1
         # How a silent program ended is the agent's own doing, and tells nobody what to look for.
         unexplained = silent and cause in (Cause.KILLED, Cause.STOPPED, Cause.UNKNOWN)
@@ -165,13 +165,12 @@ class Recorder:
         if cause is Cause.CLOCK_STEP and self._forgive_clock_step(now):
             self._retry_mono_s = now.mono_s
             self._signal(Signal.FAILED)
-            return True
+            return
         self._failures.append(now.mono_s)
         crowded = len(self._failures) == FAILURES_TO_GIVE_UP and now.mono_s - self._failures[0] <= FAILURE_WINDOW_S
         self.gave_up = self.gave_up or crowded
         self._signal(Signal.GAVE_UP if self.gave_up else Signal.FAILED)
         self._retry_mono_s = now.mono_s + self._delay_s(now, was_running=was_running)
-        return True
 
     def _forgive_clock_step(self, now: Now) -> bool:
         self._clock_steps.append(now.mono_s)
@@ -198,7 +197,7 @@ class Recorder:
             case CameraState.STARTING | CameraState.RUNNING:
                 if not self._fits(want):
                     return self._stop()
-                if self._listened_for and now.mono_s - self._evidence_mono_s >= SILENCE_S:
+                if self._listened_for and now.mono_s >= self._evidence_mono_s + SILENCE_S:
                     self.silent = True
                     return self._stop()
                 return []
@@ -268,7 +267,6 @@ class Recorder:
 
     def _start(self, want: Want, now: Now) -> list[StartRun | StopRun]:
         self.run = self._new_run(self.camera, want, now)
-        self.segment = None
         self._evidence_mono_s = now.mono_s
         self._signal(Signal.START)
         return [StartRun(self.run, want.session)]
@@ -279,4 +277,4 @@ class Recorder:
         return [StopRun(self.run.run_id)]
 
     def _signal(self, signal: Signal) -> None:
-        self.state = TRANSITIONS.get((self.state, signal), self.state)
+        self.state = TRANSITIONS[self.state, signal]

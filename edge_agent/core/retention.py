@@ -155,27 +155,26 @@ def plan(
     free_to_go = [candidate for candidate in kept if not candidate.locked and not candidate.in_use]
     surplus = _surplus(free_to_go, held, volume, policy)
     first = [_removal(candidate, Reason.EXTRAS) for candidate in surplus]
-    rest = [candidate for candidate in free_to_go if candidate not in surplus] if surplus else free_to_go
+    going = set(surplus)
+    rest = [candidate for candidate in free_to_go if candidate not in going]
     roomier = _after(volume, first)
-    floor = _count_for_floor(rest, roomier, policy)
-    over = _count_for_bytes(rest, held.bytes - sum(removal.size_bytes for removal in first), policy.max_bytes)
+    lacking = _count_for_floor(rest, roomier, policy)
+    floor = len(rest) if lacking is None else lacking
+    over = _count_for_bytes(rest, held.bytes, policy.max_bytes)
     rested = last_step_mono_s is None or now.mono_s - last_step_mono_s >= CLOCK_REST_S
     aged = _count_for_age(rest, kept, policy.max_age_s, now.wall) if clock_synchronized and rested else 0
     limited = 0 if surplus else min(max(over, aged), _count_in_share(rest, held.bytes))
-    count = max(floor or 0, limited)
     inodes = roomier.free_bytes >= policy.floor_bytes(volume.total_bytes)
     reasons = [
-        (floor or 0, Reason.MIN_FREE_INODES if inodes else Reason.MIN_FREE),
+        (floor, Reason.MIN_FREE_INODES if inodes else Reason.MIN_FREE),
         (over, Reason.MAX_BYTES),
         (aged, Reason.MAX_AGE),
     ]
-    if floor is None:
-        count, reasons[0] = len(rest), (len(rest), reasons[0][1])
     then = [
         _removal(candidate, next(reason for limit, reason in reasons if place < limit))
-        for place, candidate in enumerate(rest[:count])
+        for place, candidate in enumerate(rest[: max(floor, limited)])
     ]
-    return RetentionPlan((*first, *then), below_floor=is_below_floor(volume, policy), exhausted=floor is None)
+    return RetentionPlan((*first, *then), below_floor=is_below_floor(volume, policy), exhausted=lacking is None)
 
 
 def _removal(candidate: Candidate, reason: Reason) -> Removal:
@@ -192,7 +191,7 @@ def _surplus(free_to_go: list[Candidate], held: Held, volume: VolumeState, polic
     extras = [candidate for candidate in free_to_go if candidate.extra]
     quota_bytes = extras_quota_bytes(volume, policy)
     count = min(_count_for_bytes(extras, held.extra_bytes, quota_bytes), len(extras) - 1)
-    return extras[: min(count, _count_in_share(extras, held.bytes))] if count > 0 else []
+    return extras[: min(count, _count_in_share(extras, held.bytes))]
 
 
 def _after(volume: VolumeState, removals: list[Removal]) -> VolumeState:

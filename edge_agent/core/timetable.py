@@ -43,7 +43,7 @@ class Timetable:
             self._plan(session, now.mono_s)
         if self._step_end_mono_s is None and (everyone or now.mono_s - self._first_mono_s >= STEP_PATIENCE_S):
             length_s = self._modes[session.mode].steps[session.step].length_s
-            begun_mono_s = max((self._frames.get(camera, now.mono_s) for camera in session.cameras), default=now.mono_s)
+            begun_mono_s = max(self._frames.get(camera, now.mono_s) for camera in session.cameras)
             self._step_end_mono_s = None if length_s is None else begun_mono_s + length_s
             self._plan(session, begun_mono_s)
 

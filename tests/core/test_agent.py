@@ -30,6 +30,7 @@ from edge_agent.core.model import (
     RunRecord,
     Session,
 )
+from edge_agent.core.recorder import NOTHING_CAME
 from edge_agent.core.status import CameraStatus
 from tests.fakes.world import EPOCH, FRESH, World, job_done
 
@@ -63,6 +64,7 @@ def test_stop_succeeds_when_the_footage_is_stored_and_not_before() -> None:
     for camera in ("cam0", "cam1"):
         world.kill(camera, ev.Cause.STOPPED)
     assert world.finals("stop") == []
+    assert world.reported(EventType.RECORDING_STOPPED) == []
     world.play()
     assert world.final("stop").code is Code.OK
     assert world.agent.snapshot().state is DeviceState.IDLE
@@ -93,7 +95,12 @@ def test_stream_is_refused_while_recording_and_so_is_its_off() -> None:
 def test_start_while_streaming_turns_to_recording(world: World) -> None:
     world.command(Stream(), "s", Verb.STREAM)
     world.play()
-    assert world.agent.snapshot().state is DeviceState.STREAMING
+    status = world.agent.snapshot()
+    assert (status.state, {camera.purpose for camera in status.cameras.values()}) == (
+        DeviceState.STREAMING,
+        {Purpose.LIVE},
+    )
+    assert not any(camera.recording for camera in status.cameras.values())
     world.command(Start(mode="cam0-640"), "r")
     world.wait(3)
     assert world.final("r").code is Code.OK
@@ -124,6 +131,7 @@ def test_a_mode_switch_while_recording_keeps_deadline_and_label() -> None:
     world = _recording(duration_s=60)
     world.wait(5)
     world.command(SelectMode("dual-720p"), "m", Verb.MODE)
+    assert world.agent.snapshot().state is DeviceState.STARTING, "a change is no fault"
     world.wait(3)
     status = world.agent.snapshot()
     assert world.final("m").code is Code.OK
@@ -272,11 +280,14 @@ def test_demo_shows_each_step_for_its_length_and_then_is_idle() -> None:
     assert {run.profile.height for run in world.alive.values()} == {720}
     world.wait(6)
     assert world.agent.snapshot().state is DeviceState.IDLE
+    assert [report.fields["reason"] for report in world.reported(EventType.RECORDING_STOPPED)] == ["complete"]
 
 
 def test_the_end_of_a_demo_counts_the_changes_between_its_steps() -> None:
     world = World()
     world.command(Start(mode="demo"), "a")
+    world.play()
+    assert world.agent.snapshot().ends_at == EPOCH + timedelta(seconds=5 + 1 + 5)
     told = set()
     for _ in range(200):
         world.wait(0.1)
@@ -315,7 +326,7 @@ def test_a_common_start_instant_is_waited_for(world: World) -> None:
     assert world.alive == {}
     world.wait(0.1)
     assert set(world.alive) == {"cam0"}
-    assert world.final("a").code is Code.OK
+    assert [result.status for _, result in world.answers] == [ResultStatus.ACCEPTED, ResultStatus.SUCCEEDED]
 
 
 def test_a_stop_before_a_common_start_instant_cancels_it(world: World) -> None:
@@ -330,10 +341,11 @@ def test_jobs_are_handed_out_and_settled_by_their_end_or_in_time(world: World) -
     world.command(Snapshot(), "a", Verb.SNAPSHOT)
     world.post(job_done("a"))
     world.command(Snapshot(), "b", Verb.SNAPSHOT)
+    world.command(Snapshot(), "c", Verb.SNAPSHOT)
     world.wait(29)
     world.post(job_done("b"))
-    assert [command.id for command in world.jobs] == ["a", "b"]
-    assert (world.final("a").code, world.final("b").code) == (Code.OK, Code.TIMEOUT)
+    assert [command.id for command in world.jobs] == ["a", "b", "c"]
+    assert [world.final(one).code for one in "abc"] == [Code.OK, Code.TIMEOUT, Code.TIMEOUT]
 
 
 def test_adopted_recordings_go_on_with_their_start_and_deadline() -> None:
@@ -626,3 +638,108 @@ def test_the_next_deadline_is_the_nearest_of_all() -> None:
     world.broken["cam0"] = ev.Cause.CAMERA_BUSY
     world.play()
     assert world.agent.next_deadline() == world.mono_s + 2
+
+
+def test_an_idle_camera_tells_nothing_of_a_recording(world: World) -> None:
+    assert world.agent.snapshot().cameras["cam0"] == CameraStatus(
+        CameraState.STOPPED,
+        recording=False,
+        width=None,
+        height=None,
+        fps=None,
+        segment=None,
+        verified_until=None,
+        restarts=0,
+        error=None,
+        purpose=None,
+    )
+
+
+def test_a_camera_records_when_it_delivers_and_not_before(world: World) -> None:
+    world.command(Start(mode="cam0-640"), "a")
+    recording = [world.agent.snapshot().cameras["cam0"].recording]
+    world.play()
+    recording.append(world.agent.snapshot().cameras["cam0"].recording)
+    assert recording == [False, True]
+
+
+def test_what_is_saved_already_is_not_saved_again(world: World) -> None:
+    world.post(ev.DeadlinePassed())
+    assert world.saved is FRESH
+    world.command(SelectDuration(90.0), "d", Verb.DURATION)
+    saved = world.saved
+    world.post(ev.DeadlinePassed())
+    assert world.saved is saved is not FRESH
+
+
+def test_what_was_answered_before_a_restart_is_answered_alike_and_not_obeyed_again() -> None:
+    first = _recording()
+    answer = first.final("start")
+    later = World(first.saved, answered={"start": answer})
+    later.command(Start(mode="dual-640"), "start")
+    assert (later.final("start"), later.alive) == (replace(answer, duplicate=True), {})
+
+
+def test_runs_are_numbered_on_and_on_over_a_restart() -> None:
+    first = _recording()
+    later = World(first.saved)
+    later.post(ev.Booted((), first.saved.session))
+    assert [run.run_id for run in (*first.alive.values(), *later.alive.values())] == [
+        "20261123T091500Z-000001-cam0",
+        "20261123T091500Z-000002-cam1",
+        "20261123T091500Z-000003-cam0",
+        "20261123T091500Z-000004-cam1",
+    ]
+    assert [run.sequence for run in (*first.alive.values(), *later.alive.values())] == [1, 2, 3, 4]
+
+
+def test_a_late_picture_of_a_live_view_that_ends_begins_no_recording(world: World) -> None:
+    world.command(Stream(), "s", Verb.STREAM)
+    world.command(Start(mode="cam1-640"), "a")
+    world.post(ev.FirstFrame("cam0", world.alive["cam0"].run_id, world.now))
+    assert world.agent.snapshot().started_at is None
+
+
+def test_a_stream_goes_on_with_what_viewers_see(world: World) -> None:
+    world.post(ev.LiveWanted("cam0", wanted=True))
+    world.play()
+    seen = world.alive["cam0"]
+    world.command(Stream(), "s", Verb.STREAM)
+    world.play()
+    assert (world.alive["cam0"], world.stopping) == (seen, set())
+
+
+def test_a_stop_that_was_asked_for_is_no_fault_the_second_time_either() -> None:
+    world = _recording()
+    for _ in range(2):
+        world.command(Stop(), verb=Verb.STOP)
+        world.wait(2)
+        world.command(Start(mode="dual-640"))
+        world.wait(2)
+    assert world.reported(EventType.CAMERA_FAULT) == []
+    assert [camera.restarts for camera in world.agent.snapshot().cameras.values()] == [0, 0]
+
+
+def test_a_silent_camera_is_told_as_such_and_not_as_the_stop_that_ended_it() -> None:
+    world = _recording("cam0-640")
+    world.frozen.add("cam0")
+    world.wait(12)
+    (fault,) = world.reported(EventType.CAMERA_FAULT)
+    assert (fault.fields["code"], fault.fields["message"]) == ("no_frames", NOTHING_CAME)
+
+
+def test_trouble_is_listed_while_a_camera_tries_again_and_gone_when_that_is_stopped() -> None:
+    world = _recording("cam0-640")
+    world.broken["cam0"] = ev.Cause.CAMERA_BUSY
+    world.wait(2)
+    world.broken.clear()
+    world.frozen.add("cam0")
+    world.wait(3)
+    status = world.agent.snapshot()
+    assert status.cameras["cam0"].state is CameraState.STARTING
+    assert [(problem.code, problem.message) for problem in status.problems] == [
+        ("camera_busy", "cam0: camera_busy it was")
+    ]
+    world.command(Stop(), "stop", Verb.STOP)
+    world.play()
+    assert world.agent.snapshot().problems == ()

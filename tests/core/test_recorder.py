@@ -74,7 +74,7 @@ def _fail(recorder: Recorder, now: Now, cause: Cause = Cause.CRASHED, *, running
     recorder.reconcile(Want(Purpose.RECORD, VGA, "cam0-640", None), now)
     if running:
         recorder.bytes_seen(now)
-    assert recorder.ended(cause, "it ended", now)
+    recorder.ended(cause, "it ended", now)
     retry_mono_s = recorder.next_deadline()
     assert retry_mono_s is not None
     return retry_mono_s - now.mono_s
@@ -140,7 +140,7 @@ def test_an_end_after_silence_is_told_as_silence_unless_it_says_more(silent: boo
     later = replace(now, mono_s=now.mono_s + 10)
     if silent:
         assert recorder.reconcile(want, later) == [StopRun("r")]
-    assert recorder.ended(cause, "it ended", later)
+    recorder.ended(cause, "it ended", later)
     assert recorder.cause is told
     assert recorder.error is not None
     assert recorder.error.startswith("The camera delivered nothing for 10 s" if told is Cause.NO_FRAMES else "it ended")

@@ -1,13 +1,14 @@
 """An outside made of values: it carries the core's effects out on pretended cameras, under a clock that tests turn.
 
-It checks on every step what must always hold: one process a camera at the most, one final answer a command, and all
-that is told fits the documents that tell it.
+It checks on every step what must always hold: one process a camera at the most, one final answer a command, and what a
+deadline was named for is done by then, and all that is told fits the documents that tell it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import assert_never
 
 from edge_agent.core import effects as fx
 from edge_agent.core import events as ev
@@ -53,6 +54,7 @@ class World:
 
     saved: fx.SavedState = FRESH
     mono_s: float = 1000.0
+    answered: dict[str, Result] = field(default_factory=dict)
     agent: Agent = field(init=False)
     alive: dict[str, Run] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
@@ -63,11 +65,12 @@ class World:
     reports: list[fx.Report] = field(default_factory=list)
     jobs: list[Command] = field(default_factory=list)
     compared: list[tuple[str, ...]] = field(default_factory=list)
+    announced: int = 0
     restarts: int = 0
     commands: int = 0
 
     def __post_init__(self) -> None:
-        self.agent = Agent(SETTINGS, self.saved)
+        self.agent = Agent(SETTINGS, self.saved, self.answered)
 
     @property
     def now(self) -> Now:
@@ -116,6 +119,7 @@ class World:
             step_end = min(end, self.mono_s + 1.0)
             self.mono_s = min(step_end, max(deadline, self.mono_s + 1e-3)) if deadline is not None else step_end
             self.post(ev.DeadlinePassed())
+            assert deadline is None or deadline > self.mono_s or deadline != self.agent.next_deadline(), "dealt with"
             if playing:
                 self.play()
 
@@ -155,8 +159,10 @@ class World:
                 self.compared.append(cameras)
             case fx.RestartAgent():
                 self.restarts += 1
+            case fx.Announce():
+                self.announced += 1
             case _:
-                pass
+                assert_never(effect)
 
 
 def job_done(command_id: str, code: Code = Code.OK) -> ev.JobDone:

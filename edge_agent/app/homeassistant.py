@@ -13,6 +13,7 @@ from edge_agent import __version__
 from edge_agent.app.disk import Disk
 from edge_agent.config import Config
 from edge_agent.config.values import is_loopback
+from edge_agent.durable import write_durably
 from edge_agent.host.machine import machine_model, machine_serial
 from edge_agent.mqtt.component import Device
 from edge_agent.mqtt.discovery import (
@@ -28,7 +29,6 @@ from edge_agent.mqtt.discovery import (
     withdrawal,
 )
 from edge_agent.mqtt.gateway import Gateway
-from edge_agent.storage.durable import write_durably
 
 ANNOUNCED_NAME = "homeassistant.json"
 CONNECT_LOOK_S = 0.5

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edge_agent.app.children import ChildFailed, run_child
 from edge_agent.app.library import Library
 from edge_agent.app.shelf import policy_of
 from edge_agent.app.stores import Stores
+from edge_agent.children import ChildFailed, run_child
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.commands import Clip, Command, Lock, Refusal, Snapshot, Unlock
@@ -178,7 +178,7 @@ class Jobs:
             await stores.footage.run(stores.volume.demand)
             written = await stores.footage.run(stores.archive.new_clip)
             try:
-                await run_child("clip", reel.arguments(str(written)), descriptors=reel.descriptors)
+                await run_child("media.clip", reel.arguments(str(written)), descriptors=reel.descriptors)
             except ChildFailed as error:
                 raise JobFailed(Code.INTERNAL, str(error)) from error
         store = stores.archive.store_clip

@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from edge_agent.app.children import ChildFailed, media_argv, run_child
 from edge_agent.app.disk import Disk
 from edge_agent.app.recording import OpenFootage
+from edge_agent.children import ChildFailed, child_argv, run_child
 from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code
 from edge_agent.core.modes import unknown
@@ -189,7 +189,7 @@ class Library:
         if await self._disk.run(self._archive.find, segment) is None:
             return
         async with self._thumbnailing:
-            jpeg = await run_child("thumbnail", [str(self._root / segment), "-"])
+            jpeg = await run_child("media.thumbnail", [str(self._root / segment), "-"])
         await self._disk.run(self._archive.store_thumbnail, segment, jpeg)
 
 
@@ -204,7 +204,7 @@ async def _stream(reel: Reel) -> AsyncGenerator[bytes, None]:
     """What the clip child writes, as it writes it."""
     with contextlib.closing(reel):
         process = await asyncio.create_subprocess_exec(
-            *media_argv("clip", reel.arguments("-")),
+            *child_argv("media.clip", reel.arguments("-")),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=DEVNULL,

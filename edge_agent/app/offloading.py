@@ -11,13 +11,13 @@ import contextlib
 import json
 import logging
 import random
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.app.stores import Stores
+from edge_agent.children import child_argv
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.model import EventType
@@ -239,9 +239,8 @@ async def sender(destination: Destination) -> AsyncIterator[Process]:
 
     Raises `OffloadFailed` where it cannot be started.
     """
-    program = (sys.executable, "-m", "edge_agent.offload.sender")
     try:
-        process = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE)
+        process = await asyncio.create_subprocess_exec(*child_argv("offload.sender"), stdin=PIPE, stdout=PIPE)
     except OSError as error:
         raise OffloadFailed(f"the sender cannot be started now: {error.strerror or error}") from error
     assert process.stdin is not None  # noqa: S101 - it is a pipe

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_agent.app.disk import Disk
 from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code, Profile
-from edge_agent.storage.durable import write_durably
+from edge_agent.durable import write_durably
 
 NAME = "live.json"
 

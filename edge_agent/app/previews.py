@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.app.children import ChildFailed, run_child
 from edge_agent.app.recording import OpenFootage
+from edge_agent.children import ChildFailed, run_child
 from edge_agent.core.model import CameraState
 from edge_agent.core.status import AgentStatus, CameraStatus
 from edge_agent.latest import Latest
@@ -76,7 +76,9 @@ class Previews:
         # One key frame by a child of 0.1 s costs less than a tap that decodes all the time.
         path = str(footage[-1].path)
         try:
-            jpeg = await run_child("thumbnail", [path, "-", "--width", WIDTH, "--quality", QUALITY, "--at", NEWEST_S])
+            jpeg = await run_child(
+                "media.thumbnail", [path, "-", "--width", WIDTH, "--quality", QUALITY, "--at", NEWEST_S]
+            )
         except ChildFailed as error:
             log.debug("no preview: camera=%s error=%s", camera, error)
             return

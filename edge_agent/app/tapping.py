@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from edge_agent.app.children import media_argv
+from edge_agent.children import child_argv
 from edge_agent.core.model import Now, Profile
 from edge_agent.ports import Clock
 from edge_agent.rpicam.source import FrameSource
@@ -99,7 +99,9 @@ class Tapping:
             jpeg_end, jpeg_write = _pipe(reading, writing)
             fragment_end, fragment_write = _pipe(reading, writing)
             process = await asyncio.create_subprocess_exec(
-                *media_argv("tap", ["--port", str(self._taps.ports[self._camera]), "--fmp4-fd", str(fragment_write)]),
+                *child_argv(
+                    "media.tap", ["--port", str(self._taps.ports[self._camera]), "--fmp4-fd", str(fragment_write)]
+                ),
                 stdin=PIPE,
                 stdout=jpeg_write,
                 pass_fds=(fragment_write,),

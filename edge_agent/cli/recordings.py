@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from edge_agent.app.children import ChildFailed, run_child
 from edge_agent.app.library import clip_arguments
 from edge_agent.app.shelf import Shelf, open_pieces, open_shelf, policy_of, room_of, write_rate_bps
+from edge_agent.children import ChildFailed, run_child
 from edge_agent.cli.configuration import FAULT, OK, UsageError, configuration
 from edge_agent.cli.table import length, size, table
 from edge_agent.cli.window import wanted, window
@@ -238,7 +238,9 @@ def _clip(config: Config, options: Namespace) -> int:
         print(f"{camera} has no footage from {format_instant(start)} to {format_instant(end)}", file=sys.stderr)
         return FAULT
     try:
-        asyncio.run(run_child("clip", clip_arguments(str(output.absolute()), pieces, start, end), CLIP_PATIENCE_S))
+        asyncio.run(
+            run_child("media.clip", clip_arguments(str(output.absolute()), pieces, start, end), CLIP_PATIENCE_S)
+        )
     except ChildFailed as error:
         print(f"edge-agent {options.command}: {error}", file=sys.stderr)
         return FAULT

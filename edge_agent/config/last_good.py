@@ -7,7 +7,6 @@ is told instead: only where a service manager starts the agent and gives it a st
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +14,11 @@ from pathlib import Path
 from edge_agent.config import parse
 from edge_agent.config.settings import Config
 from edge_agent.config.sources import ConfigError, Finding, find_file, read_toml
+from edge_agent.durable import write_durably
 
 NAME = "edge-agent.last-good.toml"
+OWNER_ONLY = 0o600
+"""Its secrets are for the agent's user alone."""
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def keep(config: Config, environ: Mapping[str, str]) -> None:
         with suppress(FileNotFoundError):
             if place.read_bytes() == content:
                 return
-        _replace(place, content)
+        write_durably(place, content, mode=OWNER_ONLY)
     except OSError as error:
         log.warning("no copy of the configuration is kept: path=%s error=%s", place, error.strerror)
 
@@ -68,14 +70,3 @@ def last_good(path: Path | None, environ: Mapping[str, str], error: ConfigError)
 def _place(environ: Mapping[str, str]) -> Path | None:
     directories = environ.get("STATE_DIRECTORY")
     return Path(directories.split(":")[0]) / NAME if directories and environ.get("NOTIFY_SOCKET") else None
-
-
-def _replace(place: Path, content: bytes) -> None:
-    """Its secrets are for the agent's user alone."""
-    draft = place.with_name(place.name + ".tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(place)

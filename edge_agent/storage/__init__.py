@@ -10,7 +10,7 @@ Trouble with the disk is a `StorageError` that says what kind it is, or a value 
     fmp4 metadata  what lies in a segment file, sans-I/O; soundness: whether it does
     state journal  what the agent itself remembers
     claim          one agent for one state directory, and for one volume
-    tree durable errors   opening without following links, surviving power cuts, naming trouble
+    tree errors    opening without following links, naming trouble
 
 Invariants of the files, true at every instant, whatever dies:
 

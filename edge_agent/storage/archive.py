@@ -23,9 +23,9 @@ from edge_agent.core.segments import (
     thumbnail_path,
     uploaded_path,
 )
+from edge_agent.durable import sync_folder, write_durably
 from edge_agent.storage.catalog import UNKNOWN_INODE, Catalog, Reconciled
 from edge_agent.storage.commit import Sealed, describe, place, seal
-from edge_agent.storage.durable import sync_folder, write_durably
 from edge_agent.storage.errors import storage_errors
 from edge_agent.storage.index import Filter, Page, Usage
 from edge_agent.storage.locks import MAX_LABELS, LockOutcome, LockWindow, LockWindows, unfinished, write_lock

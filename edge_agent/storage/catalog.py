@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from edge_agent.core.model import Segment
 from edge_agent.core.segments import lock_path
+from edge_agent.durable import make_folder
 from edge_agent.storage.commit import Sealed
-from edge_agent.storage.durable import make_folder
 from edge_agent.storage.index import Difference, Index
 from edge_agent.storage.scan import TreeScan, read_lock, read_segments
 

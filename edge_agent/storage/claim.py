@@ -11,7 +11,7 @@ import socket
 import threading
 from pathlib import Path
 
-from edge_agent.storage.durable import make_folder
+from edge_agent.durable import make_folder
 
 LOCK_NAME = "lock"
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from edge_agent.core.model import RunRecord
 from edge_agent.core.segments import believed_duration_s, is_archive_path, start_instant, start_offset_s
-from edge_agent.storage.durable import sync_folder, write_all
+from edge_agent.durable import sync_folder, write_all
 from edge_agent.storage.fmp4 import Walk, walk
 from edge_agent.storage.metadata import Metadata, digest, encode_box, read_box
 from edge_agent.storage.spool import SpooledSegment

@@ -19,7 +19,7 @@ from typing import Any
 
 from edge_agent.core.commands import Command, Origin, Result
 from edge_agent.core.model import Code, Now, ResultStatus
-from edge_agent.storage.durable import make_folder, sync_folder, write_all, write_durably
+from edge_agent.durable import make_folder, sync_folder, write_all, write_durably
 from edge_agent.storage.errors import StorageError, storage_errors
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.core.model import Code, Segment
-from edge_agent.storage.durable import make_folder, write_all, write_durably
+from edge_agent.durable import make_folder, write_all, write_durably
 
 MAX_WINDOWS = 256
 """Windows kept at a time, so that a client which locks every second does not grow the state file without end."""

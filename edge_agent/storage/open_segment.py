@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edge_agent.core.model import Now
 from edge_agent.core.segments import start_offset_s
-from edge_agent.storage.durable import sync_data, sync_folder
+from edge_agent.durable import sync_data, sync_folder
 from edge_agent.storage.fmp4 import Walk, walk
 from edge_agent.storage.tree import open_regular, reader_of
 

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from edge_agent.durable import make_folder, write_all
 from edge_agent.storage.commit import place
-from edge_agent.storage.durable import make_folder, write_all
 from edge_agent.storage.tree import opened, opened_folder, unlink_if_there
 
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]{1,8}", re.ASCII)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_agent.core.model import Now, Profile, Purpose, Run, RunRecord, Session
 from edge_agent.core.segments import parse_run_id, start_offset_s
-from edge_agent.storage.durable import make_folder, sync_folder, write_durably
+from edge_agent.durable import make_folder, sync_folder, write_durably
 from edge_agent.storage.errors import storage_errors
 from edge_agent.storage.fmp4 import walk
 from edge_agent.storage.open_segment import OpenSegments, Synced

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_agent.storage.durable import make_folder, sync_folder, write_durably
+from edge_agent.durable import make_folder, sync_folder, write_durably
 from edge_agent.storage.errors import storage_errors
 
 log = logging.getLogger(__name__)

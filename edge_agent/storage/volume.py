@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.core.retention import VolumeState
+from edge_agent.durable import make_folder, sync_data, write_all, write_durably
 from edge_agent.storage.claim import VolumeClaim
-from edge_agent.storage.durable import make_folder, sync_data, write_all, write_durably
 from edge_agent.storage.errors import StorageError, Trouble, trouble_of
 from edge_agent.storage.tree import opened
 

@@ -6,18 +6,20 @@ Making it takes the schemas of all models and with them 2.5 MB, which the agent 
 from __future__ import annotations
 
 import asyncio
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
+from edge_agent.children import ChildFailed, run_child
 from edge_agent.web.guard import Guard
 from edge_agent.web.problem import Problem
 from edge_agent.web.tokens import Role
 
 PATIENCE_S = 20.0
 """A Pi that does nothing else takes 2 s."""
+
+log = logging.getLogger(__name__)
 
 
 class Description:
@@ -36,26 +38,15 @@ class Description:
 
 
 async def _make(version: str) -> bytes:
-    program = (sys.executable, "-m", "edge_agent.web.openapi", version)
-    later = {"Retry-After": "10"}
     try:
-        process = await asyncio.create_subprocess_exec(*program, stdin=DEVNULL, stdout=PIPE)
-    except OSError as error:
-        told = f"the description cannot be made now: {error.strerror}"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, told, headers=later) from error
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            made, _ = await process.communicate()
-    except TimeoutError as error:
-        told = f"the description took longer than {PATIENCE_S:g} s"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, told, headers=later) from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the description could not be made; the agent's log says why")
-    return made
+        return await run_child("web.openapi", [version], PATIENCE_S)
+    except ChildFailed as error:
+        if error.returncode is None:
+            told = f"the description cannot be made now: {error}"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, told, headers={"Retry-After": "10"}) from error
+        log.error("the description could not be made: %s", error)  # noqa: TRY400 - the error says all
+        told = "the description could not be made; the agent's log says why"
+        raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, told) from error
 
 
 class OpenApi(Guard):

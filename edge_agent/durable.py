@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace a small file: afterwards, and after a power cut at any instant, it holds the old or the new content.
 
-    Goes by way of `{name}.tmp` beside it. The folder has to exist. Raises `OSError`.
+    Goes by way of `{name}.tmp` beside it. The folder has to exist. `mode` is that of a new file. Raises `OSError`.
     """
     temporary = path.with_name(path.name + ".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         write_all(descriptor, content)
         os.fsync(descriptor)

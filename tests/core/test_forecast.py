@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -91,3 +92,9 @@ def test_room_that_is_used_up_exactly_is_enough_while_nothing_is_recorded() -> N
     for free, going in ((1000, []), (999, [(100, AT)])):
         departures = forecast(here, VolumeState(free, 10_000), POLICY, NOW, write_bytes_ps=0.0, clock_synchronized=True)
         assert [(one.size_bytes, one.at) for one in departures] == going
+
+
+def test_a_forecast_tells_of_which_footage_there_is_a_copy_elsewhere() -> None:
+    segments = [candidate(1), replace(candidate(2), uploaded=True)]
+    departures = forecast(segments, VolumeState(1000, 10_000), POLICY, NOW, write_bytes_ps=1.0, clock_synchronized=True)
+    assert [one.uploaded for one in departures] == [False, True]

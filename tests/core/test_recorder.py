@@ -144,3 +144,11 @@ def test_an_end_after_silence_is_told_as_silence_unless_it_says_more(silent: boo
     assert recorder.cause is told
     assert recorder.error is not None
     assert recorder.error.startswith("The camera delivered nothing for 10 s" if told is Cause.NO_FRAMES else "it ended")
+
+
+def test_a_failure_of_long_ago_does_not_hide_five_within_a_minute() -> None:
+    recorder, now = _alone(0.5)
+    for passed_s in (0.0, 100.0, 110.0, 125.0, 140.0, 155.0):
+        assert recorder.state is not CameraState.FATAL
+        _fail(recorder, replace(now, mono_s=now.mono_s + passed_s))
+    assert recorder.state is CameraState.FATAL

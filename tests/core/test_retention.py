@@ -276,3 +276,23 @@ def test_footage_as_old_as_the_limit_stays() -> None:
     for minutes, going in ((50, []), (49.99, ["0000"]), (100, [])):
         policy = Policy(0, 0, max_age_s=minutes * 60)
         assert gone(plan(footage(50), ROOMY, policy, NOW, clock_synchronized=True)) == going
+
+
+def test_what_the_surplus_leaves_free_counts_before_any_footage_goes() -> None:
+    together = [*footage(10), *pictures(10)]
+    surplus = ["0000.jpg", "0001.jpg", "0002.jpg", "0003.jpg"]
+    for floor_bytes, footage_gone in ((900, []), (1100, ["0000", "0001"])):
+        decided = plan(together, VolumeState(500, 3000), Policy(floor_bytes, 0), NOW, clock_synchronized=True)
+        assert gone(decided) == surplus + footage_gone
+        assert [removal.reason for removal in decided.removals[4:]] == [Reason.MIN_FREE] * len(footage_gone)
+    for lacking_inodes, footage_gone in ((4, []), (6, ["0000", "0001"])):
+        volume = VolumeState(500, 3000, retention.MIN_FREE_INODES - lacking_inodes)
+        decided = plan(together, volume, KEEP_ALL, NOW, clock_synchronized=True)
+        assert gone(decided) == surplus + footage_gone
+        assert [removal.reason for removal in decided.removals[4:]] == [Reason.MIN_FREE_INODES] * len(footage_gone)
+
+
+def test_a_limit_takes_no_footage_in_a_pass_that_takes_surplus_pictures() -> None:
+    together = [*footage(10), *pictures(10)]
+    decided = plan(together, ROOMY, Policy(0, 0, max_bytes=1000), NOW, clock_synchronized=True)
+    assert gone(decided) == ["0000.jpg", "0001.jpg", "0002.jpg", "0003.jpg"], "a fifth of the archive in all"

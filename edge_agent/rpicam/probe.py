@@ -43,7 +43,7 @@ class Abilities:
     """What the program on this machine is. `program` is the start of every argv, without options.
 
     `version` is (0, 0, 0) when the program did not tell. `has_libav` is True for versions too old to tell.
-    `low_latency`: knows `--low-latency`. `clock_is_wall`: stamps frames by the wall clock, dies when that is set back.
+    `low_latency`: knows `--low-latency`.
     """
 
     program: tuple[str, ...]
@@ -56,10 +56,6 @@ class Abilities:
     @property
     def low_latency(self) -> bool:
         return self.version >= (1, 6, 0)
-
-    @property
-    def clock_is_wall(self) -> bool:
-        return self.version >= (1, 8, 0)
 
     @property
     def recording_problem(self) -> str | None:

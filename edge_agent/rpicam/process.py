@@ -26,7 +26,6 @@ from edge_agent.core.model import ProcessIdentity
 BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 STDERR_CHUNK_BYTES = 64 * 1024
 """How much of a program's stderr is looked at in one go: ten times what a normal life leaves."""
-_TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +38,6 @@ class SpawnFailed(Exception):
         self.argv = tuple(argv)
         self.errno = error.errno or 0
         self.path = str(error.filename or argv[0])
-
-    @property
-    def transient(self) -> bool:
-        """Whether the machine was short of something, so that the same start may succeed later."""
-        return self.errno in _TRANSIENT
 
 
 class StopFailed(Exception):

@@ -45,7 +45,7 @@ class FrameSource:
         self._on_end = on_end
         self._splitter = Splitter(limit_bytes)
         self._begun: Now | None = None
-        self._floods = 0
+        self._flooded = False
         self._buffer = bytearray(READ_BYTES)
         self._view = memoryview(self._buffer)
         os.set_blocking(fd, False)
@@ -59,11 +59,6 @@ class FrameSource:
     def closed(self) -> bool:
         """Whether the pipe is given up, by its end or by `close`."""
         return self._fd < 0
-
-    @property
-    def floods(self) -> int:
-        """How often there was no end of image within the limit."""
-        return self._floods
 
     def close(self) -> None:
         """Stop reading and close the pipe; the child gets SIGPIPE if it still writes. May be called twice."""
@@ -93,8 +88,8 @@ class FrameSource:
                 frames, flooded = self._splitter.feed(chunk), False
             except FrameTooLarge as flood:
                 frames, flooded = flood.completed, True
-                self._floods += 1
-                if self._floods == 1:
+                if not self._flooded:
+                    self._flooded = True
                     log.warning("rubbish instead of frames: %s", flood)
             for frame in frames:
                 captured, self._begun = self._begun or now, None

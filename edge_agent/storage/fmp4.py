@@ -66,11 +66,6 @@ class Walk:
         """Seconds from the first sample to the end of the last whole one."""
         return (self.last_ticks - self.first_ticks) / self.track.timescale if self.track else 0.0
 
-    @property
-    def start_s(self) -> float:
-        """The decode time of the first sample in seconds."""
-        return self.first_ticks / self.track.timescale if self.track else 0.0
-
 
 def walk(read: Read, size: int, since: Walk | None = None) -> Walk:
     """Walk the boxes of a file of `size` bytes, or go on where `since` ended.

@@ -38,7 +38,7 @@ RECOVERED_MODE = "recovered"
 class SpooledSegment:
     """A segment file in the spool.
 
-    `list_start_s` and `list_end_s` are seconds of the stream, None while unknown. `seen` is the first look with the
+    `list_start_s` is the second of the stream at which it begins, None while unknown. `seen` is the first look with the
     file, `gone` the first at which it was closed; None where this agent did not witness it, as for files that it found
     at its start.
     """
@@ -46,7 +46,6 @@ class SpooledSegment:
     index: int
     path: Path
     list_start_s: float | None = None
-    list_end_s: float | None = None
     seen: Now | None = None
     gone: Now | None = None
 
@@ -194,10 +193,10 @@ class SpoolRun:
                 noted = replace(noted, seen=now)
         if not is_open and noted.gone is None and self._witnessed:
             noted = replace(noted, gone=now)
-        start, end = self._list.spans.get(index, (None, None))
+        start, _ = self._list.spans.get(index, (None, None))
         if start is None:
-            start = self._list.spans.get(index - 1, (None, None))[1]
-        return replace(noted, list_start_s=start, list_end_s=end)
+            _, start = self._list.spans.get(index - 1, (None, None))
+        return replace(noted, list_start_s=start)
 
 
 def _folders(directory: Path) -> list[Path]:

@@ -33,7 +33,6 @@ class Room:
     free_bytes: int
     total_bytes: int
     free_inodes: int | None
-    total_inodes: int | None
     read_only: bool
 
     @property
@@ -178,7 +177,6 @@ def _room(root: Path) -> Room:
         total_bytes=facts.f_blocks * facts.f_frsize,
         # btrfs and FAT have no fixed number of inodes and report none at all.
         free_inodes=facts.f_favail if facts.f_files else None,
-        total_inodes=facts.f_files or None,
         read_only=bool(facts.f_flag & os.ST_RDONLY),
     )
 

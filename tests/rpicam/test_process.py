@@ -327,12 +327,10 @@ async def test_a_released_program_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "errno_name", "transient"),
-    [(None, 0, "ENOENT", False), ("#!/bin/sh\n", 0o644, "EACCES", False), ("rubbish", 0o755, "ENOEXEC", False)],
+    ("content", "mode", "errno_name"),
+    [(None, 0, "ENOENT"), ("#!/bin/sh\n", 0o644, "EACCES"), ("rubbish", 0o755, "ENOEXEC")],
 )
-def test_a_program_that_cannot_start_says_why(
-    content: str | None, mode: int, errno_name: str, transient: bool, tmp_path: Path
-) -> None:
+def test_a_program_that_cannot_start_says_why(content: str | None, mode: int, errno_name: str, tmp_path: Path) -> None:
     program = tmp_path / "rpicam-vid"
     if content is not None:
         program.write_text(content, "utf-8")
@@ -341,7 +339,6 @@ def test_a_program_that_cannot_start_says_why(
         spawn([str(program), "-n"], env={}, stdout=None, stderr_path=tmp_path / "err", boot_id=BOOT)
     assert errno.errorcode[caught.value.errno] == errno_name
     assert caught.value.argv == (str(program), "-n")
-    assert caught.value.transient is transient
 
 
 def test_a_missing_directory_for_stderr_is_named(tmp_path: Path) -> None:
@@ -353,7 +350,7 @@ def test_a_missing_directory_for_stderr_is_named(tmp_path: Path) -> None:
 def test_running_out_of_descriptors_leaves_nothing_behind(tmp_path: Path) -> None:
     """Whatever number of descriptors is left, the program runs and is held, or there is no child."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    outcomes: set[bool | None] = set()
+    outcomes: set[int] = set()
     children = {child.pid for child in psutil.Process().children()}
     for spare in range(12):
         free = os.open(os.devnull, os.O_RDONLY)
@@ -363,16 +360,16 @@ def test_running_out_of_descriptors_leaves_nothing_behind(tmp_path: Path) -> Non
         try:
             process = spawn(["/bin/sleep", "600"], env={}, stdout=None, stderr_path=tmp_path / "err", boot_id=BOOT)
         except SpawnFailed as error:
-            outcomes.add(error.transient)
+            outcomes.add(error.errno)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if process is not None:
-            outcomes.add(None)
+            outcomes.add(0)
             os.kill(process.identity.pid, signal.SIGKILL)
             os.waitpid(process.identity.pid, 0)
             process.release()
         assert {child.pid for child in psutil.Process().children()} == children
-    assert outcomes == {True, None}
+    assert outcomes == {errno.EMFILE, 0}
 
 
 def test_a_program_that_cannot_be_held_is_ended_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +382,7 @@ def test_a_program_that_cannot_be_held_is_ended_at_once(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "pidfd_open", exhausted)
     with pytest.raises(SpawnFailed) as caught:
         spawn(["/bin/sleep", "600"], env={}, stdout=None, stderr_path=tmp_path / "err", boot_id=BOOT)
-    assert caught.value.transient
+    assert caught.value.errno == errno.ENFILE
     assert is_reaped(started[0])
 
 

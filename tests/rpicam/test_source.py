@@ -133,13 +133,16 @@ async def test_a_source_may_be_closed_by_who_gets_its_frame(watcher: Watcher) ->
     os.close(writing)
 
 
-async def test_a_flood_is_counted_and_frames_before_and_behind_it_come_out(watcher: Watcher) -> None:
+async def test_floods_are_told_once_and_frames_around_them_come_out(
+    watcher: Watcher, caplog: pytest.LogCaptureFixture
+) -> None:
     reading, writing = os.pipe()
-    source = watcher.source(reading, limit_bytes=1000)
-    os.write(writing, jpeg(1) + jpeg(2, 5000)[:4000] + b"\xff\xff" + jpeg(3))
-    await watcher.until(lambda: len(watcher.frames) == 2)
-    assert [frame for frame, _ in watcher.frames] == [jpeg(1), jpeg(3)]
-    assert source.floods == 1
+    watcher.source(reading, limit_bytes=1000)
+    flood = jpeg(2, 5000)[:4000] + b"\xff\xff"
+    os.write(writing, jpeg(1) + flood + jpeg(3) + flood + jpeg(4))
+    await watcher.until(lambda: len(watcher.frames) == 3)
+    assert [frame for frame, _ in watcher.frames] == [jpeg(1), jpeg(3), jpeg(4)]
+    assert len(caplog.records) == 1
     os.close(writing)
     await watcher.until(lambda: watcher.ends > 0)
 

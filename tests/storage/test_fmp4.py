@@ -39,7 +39,7 @@ def test_a_recorded_segment_is_walked_to_what_ffprobe_says_of_it(recorded: Path)
     assert found.duration_s == pytest.approx(duration_s, abs=0.001)
     assert found.fragments == 5
     assert found.end == recorded.stat().st_size
-    assert found.start_s == 0.0
+    assert found.first_ticks == 0
 
 
 def test_a_cut_file_plays_as_far_as_the_walk_says(recorded: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_durations_come_from_the_samples_or_from_the_defaults() -> None:
     head = box(b"ftyp", b"isom") + moov()
     assert walk_bytes(head + fragment(0, [9, 9], [TICK, 5 * TICK])).duration_s == pytest.approx(6 / 30)
     assert walk_bytes(head + fragment(7 * TICK, [9, 9])).duration_s == pytest.approx(2 / 30)
-    assert walk_bytes(head + fragment(7 * TICK, [9, 9])).start_s == pytest.approx(7 / 30)
+    assert walk_bytes(head + fragment(7 * TICK, [9, 9])).first_ticks == 7 * TICK
 
 
 def test_a_hole_between_fragments_counts_as_time() -> None:

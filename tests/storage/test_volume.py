@@ -136,11 +136,11 @@ def test_a_root_that_the_kernel_will_not_have_is_told(state: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "trouble"),
     [
-        (Room(5, 10, 5, 10, read_only=False), None),
-        (Room(5, 10, None, None, read_only=False), None),
-        (Room(0, 10, 5, 10, read_only=False), Trouble.FULL),
-        (Room(5, 10, 0, 10, read_only=False), Trouble.NO_INODES),
-        (Room(0, 10, 0, 10, read_only=True), Trouble.READ_ONLY),
+        (Room(5, 10, 5, read_only=False), None),
+        (Room(5, 10, None, read_only=False), None),
+        (Room(0, 10, 5, read_only=False), Trouble.FULL),
+        (Room(5, 10, 0, read_only=False), Trouble.NO_INODES),
+        (Room(0, 10, 0, read_only=True), Trouble.READ_ONLY),
     ],
 )
 def test_what_the_file_system_says_is_judged(room: Room, trouble: Trouble | None) -> None:

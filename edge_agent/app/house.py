@@ -237,7 +237,7 @@ class House:
         tasks.create_task(self._upkeep.run(), name="upkeep")
         tasks.create_task(vitals.run(), name="vitals")
         yielding = give_way(
-            HostTelemetry(self._clock), self._stores.state, self._clock, self._screens.limit, self._driver.post
+            HostTelemetry(self._clock), self._stores.state, self._clock, self._screens, self._driver.post
         )
         tasks.create_task(yielding, name="give way")
         if interval_s := self._config.homeassistant.preview_interval_s:

@@ -147,7 +147,8 @@ class House:
         await runs.end_strays(found)
         runs.take_over(found)  # before the core hears of them: it may want some stopped at once
         self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
-        tasks.create_task(self._stores.scan(), name="scan the archive")
+        if not self._stores.scanned:
+            tasks.create_task(self._stores.scan(), name="scan the archive")
         self._gateway = await self._open_doors(tasks)
         for command, result in answers:
             self._outlet.answer(command, result)
@@ -167,7 +168,7 @@ class House:
         if damage is not None:
             log.warning("the state file was damaged and is set aside: %s", damage)
         if saved is None:
-            await stores.scan()
+            await stores.scan()  # before anything is recorded: only the archive tells what numbers were given
         newest = max(await stores.newest_sequence(), found.newest_sequence)
         state = replace(state, next_sequence=max(state.next_sequence, newest + 1))
         if saved is None or damage is not None:

@@ -46,6 +46,8 @@ class Stores:
         self.state_file = StateFile(state_dir / "state.json")
         self.readable = False
         """Whether what lies at the root is the archive, all of it."""
+        self.scanned = False
+        """Whether this agent has agreed with what lies in the archive."""
         self.away = False
         """Whether it is known that the volume is not there, nor what recorders still write to it."""
         self._state_dir = state_dir
@@ -85,6 +87,7 @@ class Stores:
         except StorageError as error:
             log.error("the archive cannot be scanned: %s", error)  # noqa: TRY400 - the error says all
             return
+        self.scanned = True
         log.info("archive scanned segments=%d entered=%d gone=%d", scanned.segments, scanned.entered, scanned.gone)
 
     async def recall_commands(self) -> Recalled:

@@ -62,6 +62,15 @@ def test_a_terminated_idle_agent_leaves_nothing_behind(agent: RunningAgent) -> N
     assert agent.status["state"] == "idle"
 
 
+def test_each_start_scans_the_archive_once(agent: RunningAgent) -> None:
+    """The first one, too, which has to know what lies there before it records."""
+    for _ in range(2):
+        eventually(lambda: "archive scanned" in agent.log, "a scan")
+        agent.stop()
+        assert agent.log.count("archive scanned") == 1
+        agent.start()
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"v":1,"state":{}}', b"\xff" * 5000, b"[" * 100000])
 def test_a_damaged_state_file_is_set_aside(agent: RunningAgent, damage: bytes) -> None:
     agent.do("mode", "cam0-640")

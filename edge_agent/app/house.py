@@ -202,9 +202,11 @@ class House:
         try:
             self._web.start()
         except OSError as error:
-            address = f"{config.web.host}:{config.web.port}"
-            log.warning("the page cannot be served: address=%s error=%s", address, error)
-            told = f"the page cannot be served on {address} ({error.strerror or error}): choose another web.port"
+            told = (
+                f"the page cannot be served on {config.web.host}:{config.web.port} ({error.strerror or error}): "
+                "end what listens there, or set another web.host or web.port, then restart the agent"
+            )
+            log.warning("%s", told)
             driver.post(ev.ProblemChanged("web_unavailable", told))
             return
         self._http_url = self._web.url

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.fakes.agent import PATIENCE_S, Document, RunningAgent
+from tests.fakes.agent import PATIENCE_S, Document, RunningAgent, eventually
 from tests.fakes.mounts import Mounts
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def await_no_problem(agent: RunningAgent, code: str) -> None:
 
 def await_footage(agent: RunningAgent, count: int) -> None:
     """Wait until so many segments of each camera that records were told as stored since the last start."""
-    for camera in agent.recorders():
+    for camera in eventually(agent.recorders, "a recorder"):
         agent.wait_for_event("segment_stored", partial(_is_of, camera), times=count)
 
 

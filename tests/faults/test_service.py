@@ -164,3 +164,14 @@ def test_a_service_whose_configuration_is_damaged_goes_on_with_the_last_good_one
     device.do("stop")
     for camera in ("cam0", "cam1"):
         assert_gapless(device, camera)
+
+
+def test_a_port_that_is_taken_costs_the_page_alone_and_is_told_with_advice(make_agent: MakeAgent) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        agent = make_agent(web__port=other.getsockname()[1]).start()
+        told = await_problem(agent, "web_unavailable")
+        assert "set another web.host or web.port" in told
+        assert told in agent.log
+        assert agent.heard("info")[-1].document["http"] == {"url": None}
+        agent.do("start", "cam0-640")
+        await_footage(agent, 1)

@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import shlex
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.core.model import Now
+from edge_agent.mqtt.answers import Answers
 from edge_agent.mqtt.claim import OFFLINE, ONLINE, Claim
 from edge_agent.mqtt.doubts import Doubts
 from edge_agent.mqtt.endpoint import Endpoint
 from edge_agent.mqtt.greeting import Greeting, Rank
 from edge_agent.mqtt.intake import FLOOD_ANSWER_S, Intake, RawCommand
 from edge_agent.mqtt.lookout import Lookout
-from edge_agent.mqtt.messages import Incoming, Message, Subscription
+from edge_agent.mqtt.messages import JPEG, JSON, Incoming, Message, Subscription
 from edge_agent.mqtt.session import Session
 from edge_agent.mqtt.topics import (
     CameraKind,
     CameraTopic,
-    CommandTopic,
     DeviceKind,
     DeviceTopic,
-    GroupTopic,
     Topic,
     TopicTree,
 )
@@ -39,16 +36,11 @@ from edge_agent.wire import encode
 
 log = logging.getLogger(__name__)
 
-GROUP_SPREAD_S = 0.5
-"""Over how long the answers of a group are spread: a thousand must not hit the broker at once."""
 PREVIEWS_AGAIN_S = 3.0
 """Home Assistant listens to a new camera's topic only some time after it has read of it, and previews are not kept."""
 _TELEMETRY_INTERVALS_KEPT = 3
-_GROUP_COMMANDS_REMEMBERED = 64
 _HELD_MAX = 100
 """Commands that an MQTT 5 broker had kept for us, held until the device id is claimed."""
-_JSON = "application/json"
-_JPEG = "image/jpeg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +95,6 @@ class Gateway:
         self._doubts = None if version_5 else Doubts(self._intake, result, self._decided)
         self._held: list[Incoming] | None = None
         self._look: Lookout | None = None
-        self._in_group = False
-        self._group_delays_s: OrderedDict[str, float] = OrderedDict()
-        self._delayed: dict[asyncio.TimerHandle, Message] = {}
         self._flood_timer: asyncio.TimerHandle | None = None
         self._preview_timer: asyncio.TimerHandle | None = None
         self._retained_told: tuple[str, ...] = ()
@@ -122,6 +111,7 @@ class Gateway:
             callbacks.tell,
             spare_client_id=f"{own}-b",
         )
+        self._answers = Answers(self._tree, settings.device, callbacks.submit, self._uplink.send_fact)
 
     @property
     def connected(self) -> bool:
@@ -140,10 +130,7 @@ class Gateway:
     async def stop(self) -> None:
         """Send what is left, say `offline` and end `run`, all within about 3 s."""
         self._leaving = True
-        for handle, message in self._delayed.items():
-            handle.cancel()
-            self._uplink.send_fact(message)
-        self._delayed.clear()
+        self._answers.close()
         for timer in (self._flood_timer, self._preview_timer):
             if timer is not None:
                 timer.cancel()
@@ -166,7 +153,7 @@ class Gateway:
     def event(self, document: Mapping[str, Any]) -> None:
         """Publish one thing that happened, late if need be."""
         topic = self._tree.build(DeviceTopic(self._settings.device, DeviceKind.EVENT))
-        self._uplink.send_fact(Message(topic, encode(document), content_type=_JSON))
+        self._uplink.send_fact(Message(topic, encode(document), content_type=JSON))
 
     def result(
         self,
@@ -180,18 +167,7 @@ class Gateway:
 
         `taken` is called once the broker has it.
         """
-        topic = self._tree.build(DeviceTopic(self._settings.device, DeviceKind.RESULT))
-        message = Message(topic, encode(document), content_type=_JSON, correlation=correlation, taken=taken)
-        messages = [message]
-        if reply_to is not None and reply_to != topic and self._may_answer_on(reply_to):
-            # The one that somebody waits for goes first, so that the other one vouches for both.
-            messages.insert(0, replace(message, topic=reply_to, taken=None))
-        delay_s = self._spread_s(str(document.get("id")))
-        for one in messages:
-            if delay_s is None:
-                self._uplink.send_fact(one)
-            else:
-                self._send_later(one, delay_s)
+        self._answers.send(document, reply_to, correlation, taken)
 
     def camera_availability(self, camera: str, online: bool) -> None:
         """Say whether a camera itself is there."""
@@ -201,12 +177,12 @@ class Gateway:
     def preview(self, camera: str, jpeg: bytes) -> None:
         """Publish a small picture; the newest of each camera also follows discovery on every connect."""
         topic = CameraTopic(self._settings.device, camera, CameraKind.PREVIEW)
-        self._state(Rank.PREVIEW, topic, jpeg, qos=0, retain=False, content_type=_JPEG)
+        self._state(Rank.PREVIEW, topic, jpeg, qos=0, retain=False, content_type=JPEG)
 
     def snapshot(self, camera: str, jpeg: bytes) -> None:
         """Publish the last snapshot of a camera."""
         topic = CameraTopic(self._settings.device, camera, CameraKind.SNAPSHOT)
-        self._state(Rank.SNAPSHOT, topic, jpeg, qos=0, content_type=_JPEG)
+        self._state(Rank.SNAPSHOT, topic, jpeg, qos=0, content_type=JPEG)
 
     def discovery(self, topic: str, payload: Mapping[str, Any] | None, *, retain: bool = True) -> None:
         """Publish a discovery document on a topic of Home Assistant's; None removes it there.
@@ -214,7 +190,7 @@ class Gateway:
         With `retain` off it is said once and neither kept nor said again.
         """
         data = b"" if payload is None else encode(payload)
-        message = Message(topic, data, retain=retain, content_type=None if payload is None else _JSON)
+        message = Message(topic, data, retain=retain, content_type=None if payload is None else JSON)
         if retain:
             self._put(Rank.DISCOVERY, message)
         else:
@@ -238,7 +214,7 @@ class Gateway:
 
     def _document(self, rank: Rank, kind: DeviceKind, document: Mapping[str, Any], **options: Any) -> None:
         topic = DeviceTopic(self._settings.device, kind)
-        self._state(rank, topic, encode(document), content_type=_JSON, **options)
+        self._state(rank, topic, encode(document), content_type=JSON, **options)
 
     def _state(self, rank: Rank, topic: Topic, payload: bytes, **options: Any) -> None:
         self._put(rank, Message(self._tree.build(topic), payload, **{"retain": True, **options}))
@@ -246,36 +222,6 @@ class Gateway:
     def _put(self, rank: Rank, message: Message) -> None:
         self._greeting.put(rank, message)
         self._uplink.send_state(message)
-
-    # ---- answers
-
-    def _may_answer_on(self, reply_to: str) -> bool:
-        """Whether a response topic is one, and no way to command somebody in this agent's name."""
-        if not 0 < len(reply_to) <= 1024 or any(forbidden in reply_to for forbidden in "+#\0"):
-            return False
-        return not isinstance(self._tree.parse(reply_to), CommandTopic | GroupTopic)
-
-    def _spread_s(self, command_id: str) -> float | None:
-        """How long an answer to this command waits, the same for all its answers; None for no group command."""
-        delay_s = self._group_delays_s.get(command_id)
-        if delay_s is None and self._in_group:
-            delay_s = self._remember_group(command_id)
-        return delay_s
-
-    def _remember_group(self, command_id: str) -> float:
-        delay_s = random.SystemRandom().uniform(0, GROUP_SPREAD_S)
-        self._group_delays_s[command_id] = delay_s
-        if len(self._group_delays_s) > _GROUP_COMMANDS_REMEMBERED:
-            self._group_delays_s.popitem(last=False)
-        return delay_s
-
-    def _send_later(self, message: Message, delay_s: float) -> None:
-        def send() -> None:
-            del self._delayed[handle]
-            self._uplink.send_fact(message)
-
-        handle = self._loop.call_later(delay_s, send)
-        self._delayed[handle] = message
 
     # ---- the uplink's calls
 
@@ -324,31 +270,22 @@ class Gateway:
     def _command(self, message: Incoming) -> None:
         raw = self._intake.judge(message, self._callbacks.now())
         if raw is not None and (self._doubts is None or not self._doubts.takes(message, raw)):
-            self._submit(raw)
+            self._answers.submit(raw)
         elif raw is None and self._intake.flooded and self._flood_timer is None:
             self._flood_timer = self._loop.call_later(FLOOD_ANSWER_S, self._answer_flood)
         self._tell_retained()
 
     def _decided(self, raw: RawCommand) -> None:
         """A live command of which it is known now whether it is retained."""
-        self._submit(raw)
+        self._answers.submit(raw)
         self._tell_retained()
-
-    def _submit(self, raw: RawCommand) -> None:
-        self._in_group = raw.group is not None
-        try:
-            command_id = self._callbacks.submit(raw)
-        finally:
-            self._in_group = False
-        if raw.group is not None and command_id is not None and command_id not in self._group_delays_s:
-            self._remember_group(command_id)
 
     def _answer_flood(self) -> None:
         self._flood_timer = None
         raw = self._intake.flood_answer(self._callbacks.now())
         if raw is not None:
             log.warning("commands refused: %s", raw.refusal.message if raw.refusal else "")
-            self._submit(raw)
+            self._answers.submit(raw)
 
     def _show_again(self) -> None:
         if self._preview_timer is not None:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+JSON = "application/json"
+JPEG = "image/jpeg"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -6,16 +6,10 @@ that imports pydantic. It decides nothing: whether a mode exists or a command ca
 """
 
 from edge_agent.wire.decode import MAX_PAYLOAD_BYTES, decode_command
-from edge_agent.wire.documents import (
-    About,
-    CameraAbout,
-    encode,
-    info_document,
-    result_document,
-    status_document,
-    telemetry_document,
-)
+from edge_agent.wire.documents import result_document, status_document, telemetry_document
 from edge_agent.wire.events import event_document
+from edge_agent.wire.info import About, CameraAbout, info_document
+from edge_agent.wire.parts import encode
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from edge_agent.core.model import EventType
-from edge_agent.wire.documents import Count, Document, Seconds
+from edge_agent.wire.parts import Count, Document, Seconds
 from edge_agent.wire.values import format_instant_ms
 
 InstantMs = Annotated[

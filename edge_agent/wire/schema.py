@@ -9,8 +9,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 
 from edge_agent.core.commands import Verb
 from edge_agent.wire.bodies import BODIES, CommandBody, keys_of
-from edge_agent.wire.documents import Document, InfoDocument, ResultDocument, StatusDocument, TelemetryDocument
+from edge_agent.wire.documents import ResultDocument, StatusDocument, TelemetryDocument
 from edge_agent.wire.events import EVENTS
+from edge_agent.wire.info import InfoDocument
+from edge_agent.wire.parts import Document
 
 DIALECT = GenerateJsonSchema.schema_dialect
 DOCUMENTS: dict[str, type[Document]] = {

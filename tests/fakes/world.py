@@ -15,8 +15,7 @@ from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
 from edge_agent.core.commands import Body, Command, Result, Verb
 from edge_agent.core.model import Camera, Code, EventType, Mode, Now, Profile, Purpose, Run, Session, Step
-from edge_agent.wire.documents import result_document
-from edge_agent.wire.events import event_document
+from edge_agent.wire import event_document, result_document
 
 EPOCH = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
 VGA = Profile(640, 480, 30, 1_500_000)

@@ -36,7 +36,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 # Package: the only modules (or folders, ending in a slash) that may import it.
 DOORS = {
-    "paho": ("mqtt/session.py",),
+    "paho": ("mqtt/client.py",),
     "psutil": ("host/telemetry.py",),
     "tornado": ("web/",),
     "pydantic": ("config.py", "config/", "wire.py", "wire/"),
@@ -285,7 +285,7 @@ def test_no_test_module_says_nothing_by_its_name() -> None:
         (breaks_layers, "app.py", "from . import cli"),
         (breaks_layers, "garage/door.py", ""),
         (opens_another_door, "mqtt/gateway.py", "import paho.mqtt.client"),
-        (opens_another_door, "mqtt/session.py", "from tornado.ioloop import IOLoop"),
+        (opens_another_door, "mqtt/client.py", "from tornado.ioloop import IOLoop"),
         (opens_another_door, "app.py", "import importlib\nimportlib.import_module('av')"),
         (opens_another_door, "host/clock.py", "import psutil"),
         (opens_another_door, "offload/sender.py", "from botocore.exceptions import ClientError"),
@@ -319,7 +319,7 @@ def test_a_module_that_breaks_a_rule_is_found(rule: Rule, path: str, source: str
     ("path", "source"),
     [
         ("core/agent.py", "from edge_agent.core.model import Now\nfrom pathlib import PurePosixPath"),
-        ("mqtt/session.py", "import paho.mqtt.client\nfrom edge_agent import __version__"),
+        ("mqtt/client.py", "import paho.mqtt.client\nfrom edge_agent import __version__"),
         ("wire/status.py", "import pydantic\nfrom edge_agent.core import model\nfrom edge_agent.ports import Clock"),
         ("app.py", "from edge_agent.web import server\nfrom edge_agent.driver import Driver"),
         ("media/tap.py", "import time\nimport av\nfrom edge_agent.tapframes import pack\ntime.time()"),

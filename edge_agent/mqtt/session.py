@@ -1,27 +1,20 @@
-"""One connection to the broker, from CONNECT to its loss, on the event loop itself. The only door to paho.
+"""One connection to the broker, from CONNECT to its loss, on the event loop itself.
 
-paho's own thread is not used: then a hung agent stops answering pings, and the broker publishes its last will. Every
-connection has a paho client of its own, so that nothing of an old one (queues, packet ids, late callbacks) reaches
-into the next. Backing off, what is sent and what messages mean is decided elsewhere.
+No thread of its own is used: then a hung agent stops answering pings, and the broker publishes its last will. Every
+connection has a client of its own (`client.py`), so that nothing of an old one reaches into the next. Backing off, what
+is sent and what messages mean is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import threading
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, MQTT_LOG_ERR, Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
-from edge_agent.mqtt.endpoint import Endpoint, open_socket
+from edge_agent.mqtt.client import BrokerClient, Calls, Welcome
+from edge_agent.mqtt.endpoint import Endpoint
 from edge_agent.mqtt.messages import Incoming, Listener, Message, MessageTooLarge, Subscription
 from edge_agent.mqtt.trouble import (
     BrokerUnavailable,
@@ -35,35 +28,9 @@ from edge_agent.mqtt.trouble import (
 
 ANSWER_TIMEOUT_S = 10.0
 """For SUBACK."""
-SESSION_EXPIRY_S = 60
-"""How long an MQTT 5 broker keeps commands for an absent agent: over a flap, and no longer, not to surprise later."""
-WILL_DELAY_S = 2
-"""How long an MQTT 5 broker waits before it calls the agent `offline`, so that a flap does not show."""
-RECEIVE_BYTES_MAX = 256 * 1024
-"""What an MQTT 5 broker may send in one packet; larger commands are not even delivered."""
-KEPT_BYTES_MAX = 64 * 1024
-"""What is kept of a larger packet: enough to see that it is too large, and memory stays flat whatever its size."""
-RECEIVE_MAXIMUM = 64
 _TICK_S = 1.0
 _HEADER_BYTES = 64
 """Room for fixed header, packet id and short properties when a message is held against the broker's limit."""
-
-
-class _Bounded(bytearray):
-    """The body of a packet being received; forgets what exceeds `KEPT_BYTES_MAX`."""
-
-    def __iadd__(self, more: Any) -> Self:  # type: ignore[misc]  # takes what bytearray takes, keeps less
-        room = KEPT_BYTES_MAX - len(self)
-        return super().__iadd__(more[:room]) if room > 0 else self
-
-
-class _Client(Client):
-    """paho with our socket: its own leaks one when a handshake fails, and has one timeout for everything."""
-
-    endpoint: Endpoint
-
-    def _create_socket(self) -> Any:
-        return open_socket(self.endpoint)
 
 
 class Session:
@@ -75,19 +42,14 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._connack: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[BrokerUnavailable] = self._loop.create_future()
-        self.session_present = False
-        self.receive_maximum = 65535
-        self._largest_bytes = 0
-        self._maximum_qos = 2
-        self._retain_available = True
+        self._allowed = Welcome()
         self._subacks: dict[int, asyncio.Future[list[str | None]]] = {}
         self._descriptor: int | None = None
         self.tended_s = 0.0
         """When the connection was last looked after, on the loop's clock."""
         self._tick_handle: asyncio.TimerHandle | None = None
-        self._last_error = ""
         self._abandoned = False
-        self._client = self._make_client()
+        self._client = BrokerClient(endpoint, self._calls())
 
     @classmethod
     async def connect(cls, endpoint: Endpoint, listener: Listener) -> Session:
@@ -108,9 +70,14 @@ class Session:
         return session
 
     @property
+    def receive_maximum(self) -> int:
+        """How many messages the broker takes before it has acknowledged the first."""
+        return self._allowed.receive_maximum
+
+    @property
     def can_write(self) -> bool:
         """Whether everything handed over so far has left for the network."""
-        return self._descriptor is not None and not self._client.want_write()
+        return self._descriptor is not None and not self._client.wants_write
 
     async def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, str]:
         """Subscribe and return the filters that the broker refused, with its reasons.
@@ -129,9 +96,8 @@ class Session:
 
     def ask(self, subscriptions: Sequence[Subscription]) -> asyncio.Future[list[str | None]]:
         """Subscribe without waiting; the reasons of refusals, if an answer comes. Raises `BrokerUnavailable`."""
-        options: list[Any] = [(one.topic_filter, self._options(one)) for one in subscriptions]
-        rc, packet_id = self._client.subscribe(options)
-        if rc != MQTT_ERR_SUCCESS or packet_id is None:
+        packet_id = self._client.subscribe(subscriptions)
+        if packet_id is None:
             raise BrokerUnavailable(Trouble.LOST, f"the connection to {self._endpoint} is gone")
         suback = self._subacks[packet_id] = self._loop.create_future()
         return suback
@@ -141,15 +107,15 @@ class Session:
 
         On a connection that has just ended it is silently lost: the caller learns of it by `ended`.
         """
+        allowed = self._allowed
         size_bytes = len(message.topic.encode()) + len(message.payload) + _HEADER_BYTES
-        if self._largest_bytes and size_bytes > self._largest_bytes:
-            raise MessageTooLarge(message.topic, self._largest_bytes)
-        qos = min(message.qos, self._maximum_qos)
-        retain = message.retain and self._retain_available
-        info = self._client.publish(message.topic, message.payload, qos, retain, self._publish_properties(message))
+        if allowed.largest_bytes and size_bytes > allowed.largest_bytes:
+            raise MessageTooLarge(message.topic, allowed.largest_bytes)
+        qos = min(message.qos, allowed.maximum_qos)
+        packet_id = self._client.publish(message, qos, message.retain and allowed.retain_available)
         if self._descriptor is not None:
-            self._client.loop_write()
-        return info.mid if qos else None
+            self._client.write()
+        return packet_id if qos else None
 
     def abandon(self, reason: BrokerUnavailable) -> None:
         """Let `ended` resolve with this reason, so that the owner closes the session."""
@@ -158,9 +124,7 @@ class Session:
     def close(self) -> None:
         """Say goodbye to the broker, so that it keeps the last will to itself, and free the socket. May be repeated."""
         if self._descriptor is not None:
-            forget = _properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0) if self._endpoint.version_5 else None
-            self._client.disconnect(properties=forget)
-            self._client.loop_write()
+            self._client.say_goodbye()
         self.drop()
 
     def drop(self) -> None:
@@ -169,13 +133,13 @@ class Session:
         if self._tick_handle is not None:
             self._tick_handle.cancel()
         self._detach()
-        self._free_socket()
+        self._client.free_socket()
         self._end(BrokerUnavailable(Trouble.LOST, "the session was closed"))
 
     # ---- connecting
 
     async def _reach(self) -> None:
-        """Look up, connect and shake hands in a thread: paho blocks for as long as the peer likes to.
+        """Look up, connect and shake hands in a thread: it blocks for as long as the peer likes to.
 
         The thread is a daemon, because a name server may keep it longer than the agent lives.
         """
@@ -184,21 +148,9 @@ class Session:
         await done
 
     def _reach_in_thread(self, done: asyncio.Future[None]) -> None:
-        endpoint = self._endpoint
         failure: BrokerUnavailable | None = None
         try:
-            options: dict[str, Any] = {}
-            if endpoint.version_5:
-                options = {
-                    "clean_start": False,
-                    "properties": _properties(
-                        PacketTypes.CONNECT,
-                        SessionExpiryInterval=SESSION_EXPIRY_S,
-                        ReceiveMaximum=RECEIVE_MAXIMUM,
-                        MaximumPacketSize=RECEIVE_BYTES_MAX,
-                    ),
-                }
-            self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s, **options)
+            self._client.connect()
         except BrokerUnavailable as error:
             failure = error
         # A loop that is closed by now has nobody left to tell.
@@ -207,18 +159,17 @@ class Session:
 
     def _reached(self, done: asyncio.Future[None], failure: BrokerUnavailable | None) -> None:
         if self._abandoned or done.done():
-            self._free_socket()
+            self._client.free_socket()
         elif failure is not None:
             done.set_exception(failure)
         else:
             done.set_result(None)
 
     def _attach(self) -> None:
-        sock = self._client.socket()
-        if sock is None:
+        descriptor = self._descriptor = self._client.descriptor
+        if descriptor is None:
             raise BrokerUnavailable(Trouble.LOST, "the connection broke at once")
-        self._descriptor = sock.fileno()
-        self._loop.add_reader(self._descriptor, self._readable)
+        self._loop.add_reader(descriptor, self._readable)
         self._register_write()
         self.tended_s = self._loop.time()
         self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
@@ -229,45 +180,35 @@ class Session:
             self._loop.remove_reader(descriptor)
             self._loop.remove_writer(descriptor)
 
-    def _free_socket(self) -> None:
-        sock = self._client.socket()
-        if sock is not None:
-            sock.close()
-
     # ---- the loop's calls
 
     def _readable(self) -> None:
         if self._descriptor is None:
             return
-        packet = self._client._in_packet  # noqa: SLF001 - paho has no limit of its own for a packet's size
-        if not isinstance(packet["packet"], _Bounded):
-            packet["packet"] = _Bounded(packet["packet"][:KEPT_BYTES_MAX])
-        self._client.loop_read()
-        sock = self._client.socket()
-        # Several packets may come in one TLS record, and then the socket stays silent about all but the first.
-        if self._descriptor is not None and isinstance(sock, ssl.SSLSocket) and sock.pending():
+        more = self._client.read()
+        if more and self._descriptor is not None:
             self._loop.call_soon(self._readable)
 
     def _writable(self) -> None:
         if self._descriptor is None:
             return
-        self._client.loop_write()
+        self._client.write()
         if self.can_write:
             self._listener.writable()
 
     def _tick(self) -> None:
         """Keep the connection alive and find out that it is dead."""
         self.tended_s = self._loop.time()
-        self._client.loop_misc()
+        self._client.tend()
         if self._descriptor is not None:
             self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
 
-    def _register_write(self, *_: Any) -> None:
+    def _register_write(self) -> None:
         # Also called from the connecting thread, before there is a descriptor.
         if self._descriptor is not None:
             self._loop.add_writer(self._descriptor, self._writable)
 
-    def _unregister_write(self, *_: Any) -> None:
+    def _unregister_write(self) -> None:
         if self._descriptor is not None:
             self._loop.remove_writer(self._descriptor)
 
@@ -278,118 +219,48 @@ class Session:
         if not self.ended.done():
             self.ended.set_result(reason)
 
-    # ---- paho's calls
+    # ---- the client's calls
 
-    def _make_client(self) -> Client:
-        endpoint = self._endpoint
-        version_5 = endpoint.version_5
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=endpoint.client_id,
-            clean_session=None if version_5 else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if version_5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
+    def _calls(self) -> Calls:
+        return Calls(
+            writing=self._register_write,
+            idle=self._unregister_write,
+            closing=self._detach,
+            welcomed=self._welcomed,
+            turned_away=self._turned_away,
+            disconnected=self._disconnected,
+            subscribed=self._subscribed,
+            published=self._published,
+            arrived=self._arrived,
         )
-        client.endpoint = endpoint
-        client.username_pw_set(endpoint.username, endpoint.password)
-        if (will := endpoint.will) is not None:
-            delay = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=WILL_DELAY_S) if version_5 else None
-            client.will_set(will.topic, will.payload, will.qos, will.retain, delay)
-        client.on_socket_close = lambda *_: self._detach()
-        client.on_socket_register_write = self._register_write
-        client.on_socket_unregister_write = self._unregister_write
-        client.on_log = self._on_log
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
-        client.on_publish = self._on_publish
-        client.on_message = self._on_message
-        return client
 
-    def _on_log(self, _client: Client, _userdata: Any, level: int, text: str) -> None:
-        if level == MQTT_LOG_ERR:
-            self._last_error = text
+    def _welcomed(self, welcome: Welcome) -> None:
+        if not self._connack.done():
+            self._allowed = welcome
+            self._connack.set_result(None)
 
-    def _on_connect(self, _client: Client, _userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+    def _turned_away(self, reason: str) -> None:
+        if not self._connack.done():
+            self._end(connack_trouble(reason, self._endpoint.username))
+
+    def _disconnected(self, reason: str) -> None:
+        endpoint, last_error = self._endpoint, self._client.last_error
         if self._connack.done():
-            return
-        if reason.is_failure:
-            self._end(connack_trouble(str(reason), self._endpoint.username))
-            return
-        self._client.on_log = None  # from here on it would cost a tenth of each message's time for nothing
-        self.session_present = flags.session_present
-        self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
-        self._largest_bytes = getattr(properties, "MaximumPacketSize", 0)
-        self._maximum_qos = getattr(properties, "MaximumQoS", 2)
-        self._retain_available = bool(getattr(properties, "RetainAvailable", 1))
-        self._connack.set_result(None)
-
-    def _on_disconnect(
-        self, _client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
-    ) -> None:
-        endpoint = self._endpoint
-        if self._connack.done():
-            self._end(disconnect_trouble(str(reason), str(endpoint)))
-        elif endpoint.tls is not None and "alert" in self._last_error.lower():
-            self._end(tls_trouble(self._last_error, str(endpoint)))
+            self._end(disconnect_trouble(reason, str(endpoint)))
+        elif endpoint.tls is not None and "alert" in last_error.lower():
+            self._end(tls_trouble(last_error, str(endpoint)))
         else:
             self._end(not_mqtt(str(endpoint)))
 
-    def _on_subscribe(
-        self, _client: Client, _userdata: Any, packet_id: int, reasons: list[ReasonCode], _properties: Any
-    ) -> None:
+    def _subscribed(self, packet_id: int, refusals: list[str | None]) -> None:
         suback = self._subacks.pop(packet_id, None)
         if suback is not None and not suback.done():
-            suback.set_result([str(reason) if reason.is_failure else None for reason in reasons])
+            suback.set_result(refusals)
 
-    def _on_publish(
-        self, _client: Client, _userdata: Any, packet_id: int, reason: ReasonCode, _properties: Any
-    ) -> None:
-        # Not from within paho: a fault of ours would leave it halfway through the packet, to meet it again for ever.
-        self._loop.call_soon(self._listener.acknowledged, packet_id, str(reason) if reason.is_failure else None)
+    # Not told from within the client: a fault of ours would leave it halfway through the packet, to meet it for ever.
 
-    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return  # the contract has no such topic; brokers refuse it as well
-        properties = message.properties
-        incoming = Incoming(
-            topic,
-            bytes(message.payload),
-            message.retain,
-            message.qos,
-            message.mid,
-            message.dup,
-            expiry_s=getattr(properties, "MessageExpiryInterval", None),
-            reply_to=getattr(properties, "ResponseTopic", None),
-            correlation=getattr(properties, "CorrelationData", None),
-            properties=tuple(getattr(properties, "UserProperty", ())),
-        )
-        self._loop.call_soon(self._listener.received, incoming)
+    def _published(self, packet_id: int, refusal: str | None) -> None:
+        self._loop.call_soon(self._listener.acknowledged, packet_id, refusal)
 
-    def _options(self, subscription: Subscription) -> SubscribeOptions | int:
-        if not self._endpoint.version_5:
-            return subscription.qos
-        return SubscribeOptions(qos=subscription.qos, noLocal=True, retainAsPublished=subscription.as_published)
-
-    def _publish_properties(self, message: Message) -> Any:
-        if not self._endpoint.version_5:
-            return None
-        return _properties(
-            PacketTypes.PUBLISH,
-            MessageExpiryInterval=message.expiry_s,
-            ContentType=message.content_type,
-            ResponseTopic=message.reply_to,
-            CorrelationData=message.correlation,
-            UserProperty=list(message.properties) or None,
-        )
-
-
-def _properties(packet_type: int, **values: object) -> Any:
-    """The MQTT 5 properties of a packet, by paho's names; None leaves one out."""
-    properties: Any = Properties(packet_type)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-    for name, value in values.items():
-        if value is not None:
-            setattr(properties, name, value)
-    return properties
+    def _arrived(self, message: Incoming) -> None:
+        self._loop.call_soon(self._listener.received, message)

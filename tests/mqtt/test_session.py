@@ -399,6 +399,6 @@ async def test_commands_sent_during_a_short_absence_come_after_it(mosquitto: Mos
     mosquitto.publish("cmd", "1")
     mosquitto.publish("cmd", "2")
     ear = Ear()
-    async with connected(endpoint(mosquitto.port), ear) as second:
+    async with connected(endpoint(mosquitto.port), ear):
         await ear.until(lambda: len(ear.messages) == 2)
         assert [message.payload for message in ear.messages] == [b"1", b"2"]

@@ -1,15 +1,14 @@
 """What each command changes, and when it is settled.
 
 A command is refused at once where nothing can come of it, settled at once where it only changes what is selected, and
-else taken on with a goal: cameras running, everything stopped, or an outside job done. Goals are looked at after every
-event; a patience that is shorter than the contract's answer times ends those that are not reached.
+else taken on with a goal (`goals.py`): cameras running, everything stopped, or an outside job done.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
@@ -33,48 +32,25 @@ from edge_agent.core.commands import (
 )
 from edge_agent.core.effects import Announce as AnnounceEffect
 from edge_agent.core.effects import DoJob, Effect, Report, RestartAgent, UpdateSession
+from edge_agent.core.goals import (
+    JOB_PATIENCE_S,
+    START_PATIENCE_S,
+    STOP_PATIENCE_S,
+    Goal,
+    Job,
+    Running,
+    Stopped,
+    outcome,
+)
 from edge_agent.core.model import MAX_DURATION_S, CameraState, Code, EventType, Mode, Now, Purpose, Session
 from edge_agent.core.modes import find_mode, unknown
 
 if TYPE_CHECKING:
     from edge_agent.core.agent import Agent
 
-START_PATIENCE_S = 13.0
-"""A start answers within 15 s; the camera gets 10 s of silence and the rest goes to the way there and back."""
-STOP_PATIENCE_S = 18.0
-JOB_PATIENCE_S = 28.0
 MAX_AHEAD_S = 24 * 3600.0
 LATE_S = 5.0
 """A common start instant may be so far in the past and is then carried out at once: what a slow link costs."""
-
-_TELLING: dict[ev.Cause | None, Code] = {
-    ev.Cause.CAMERA_MISSING: Code.CAMERA_MISSING,
-    ev.Cause.CAMERA_BUSY: Code.CAMERA_BUSY,
-    ev.Cause.CODEC_MISSING: Code.INTERNAL,
-    ev.Cause.BAD_OPTION: Code.INTERNAL,
-    ev.Cause.LEGACY_STACK: Code.CAMERA_MISSING,
-    ev.Cause.SPAWN_FAILED: Code.INTERNAL,
-    ev.Cause.DISK_FULL: Code.DISK_FULL,
-}
-"""Causes that waiting will not mend, with the code that a start fails with."""
-_STORAGE_CODES = {"disk_full": Code.DISK_FULL, "read_only": Code.READ_ONLY}
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """Goal: every camera of the session `session_id` in `mode` delivers. `before` is restored when none does."""
-
-    session_id: str
-    mode: str
-    before: Session | None
-
-
-class _Stopped:
-    """Goal: no recording is on and everything recorded is stored."""
-
-
-class _Job:
-    """Goal: the outside has told that the job is done."""
 
 
 class Conduct:
@@ -82,7 +58,7 @@ class Conduct:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._goals: dict[str, _Running | _Stopped | _Job] = {}
+        self._goals: dict[str, Goal] = {}
         self._scheduled: list[tuple[float, int, Command]] = []
         self._tickets = 0
 
@@ -190,15 +166,15 @@ class Conduct:
         for camera in mode.cameras:
             if reason := self._agent.missing.get(camera):
                 return Code.CAMERA_MISSING, f"{mode.name} needs {camera}: {reason}"
-        if mode.purpose is Purpose.RECORD and (problem := self._agent.storage.problem):
-            return _STORAGE_CODES.get(problem, Code.INTERNAL), self._agent.storage.message
+        if mode.purpose is Purpose.RECORD and self._agent.storage.problem:
+            return self._agent.storage.code, self._agent.storage.message
         return None
 
     def _begin(self, command: Command, mode: Mode, body: Start, now: Now) -> list[Effect]:
         agent = self._agent
         duration_s = agent.selected_duration_s if body.duration_s is None else body.duration_s
         session = agent.begin(mode, duration_s, body.label)
-        self._goals[command.id] = _Running(session.id, mode.name, None)
+        self._goals[command.id] = Running(session.id, mode.name, None)
         return self._take_on(command, now, START_PATIENCE_S, f"starting {mode.name}")
 
     def _stop(self, command: Command, now: Now) -> list[Effect]:
@@ -209,7 +185,7 @@ class Conduct:
         if self._agent.session is None and not self._agent.unfinished():
             return [*effects, *self._done(command, "nothing was recording", now)]
         self._agent.end("command")
-        self._goals[command.id] = _Stopped()
+        self._goals[command.id] = Stopped()
         return [*effects, *self._take_on(command, now, STOP_PATIENCE_S, "stopping")]
 
     def _select_mode(self, command: Command, name: str, now: Now) -> list[Effect]:
@@ -227,7 +203,7 @@ class Conduct:
             return self._reject(command, *refused, now)
         agent.selected_mode = name
         agent.switch(replace(session, mode=name, cameras=mode.cameras, step=0))
-        self._goals[command.id] = _Running(session.id, name, session)
+        self._goals[command.id] = Running(session.id, name, session)
         return self._take_on(command, now, STOP_PATIENCE_S, f"switching to {name}")
 
     def _select_duration(self, command: Command, duration_s: float, now: Now) -> list[Effect]:
@@ -252,7 +228,7 @@ class Conduct:
             return self._reject(command, Code.UNKNOWN_CAMERA, unknown("camera", camera, self._agent.recorders), now)
         if isinstance(body, Snapshot) and (reason := self._none_there([camera] if camera else None)):
             return self._reject(command, Code.CAMERA_MISSING, reason, now)
-        self._goals[command.id] = _Job()
+        self._goals[command.id] = Job()
         return [*self._take_on(command, now, JOB_PATIENCE_S, f"working on {command.verb}"), DoJob(command)]
 
     def _none_there(self, cameras: Collection[str] | None) -> str | None:
@@ -278,7 +254,7 @@ class Conduct:
         self._scheduled.clear()
         effects: list[Effect] = []
         for entry in self._agent.ledger.open:
-            if not isinstance(self._goals.get(entry.command.id), _Stopped):
+            if not isinstance(self._goals.get(entry.command.id), Stopped):
                 effects += self._settle(entry.command, Code.INTERRUPTED, told, now)
         return effects
 
@@ -290,75 +266,20 @@ class Conduct:
         for entry in self._agent.ledger.open:
             goal = self._goals.get(entry.command.id)
             late = now.mono_s >= entry.deadline_mono_s
-            match goal:
-                case _Running():
-                    effects += self._look_at_running(entry.command, goal, now, late=late)
-                case _Stopped():
-                    effects += self._look_at_stopped(entry.command, now, late=late)
-                case _Job() if late:
-                    effects += self._settle(
-                        entry.command, Code.TIMEOUT, f"no answer within {JOB_PATIENCE_S:.0f} s: try again", now
-                    )
-                case _:
-                    pass
+            reached = outcome(goal, self._agent, late=late) if goal else None
+            if reached is None:
+                continue
+            if reached.gives_up:
+                self._give_up(reached.back_to)
+            effects += self._settle(entry.command, reached.code, reached.message, now, reached.data)
         return effects
 
-    def _look_at_running(self, command: Command, goal: _Running, now: Now, *, late: bool) -> list[Effect]:
-        agent = self._agent
-        session = agent.session
-        if session is None and agent.ran_out == goal.session_id:
-            return self._settle(command, Code.OK, f"{goal.mode} ran for its whole duration", now)
-        if session is None or session.id != goal.session_id or session.mode != goal.mode:
-            return self._settle(command, Code.INTERRUPTED, "stopped or changed before every camera ran", now)
-        running = [camera for camera in session.cameras if agent.delivers(camera)]
-        waiting = [camera for camera in session.cameras if camera not in running]
-        verb = "recording" if agent.recording() else "streaming"
-        if not waiting:
-            return self._settle(command, Code.OK, f"{verb} {session.mode} on {', '.join(running)}", now)
-        if agent.recording() and (problem := agent.storage.problem):
-            code = _STORAGE_CODES.get(problem, Code.INTERNAL)
-            return self._fail(command, goal, session, code, agent.storage.message, now)
-        hopeless = [camera for camera in waiting if self._hopeless(camera)]
-        if not late and len(hopeless) < len(waiting):
-            return []
-        why = "; ".join(f"{camera}: {agent.recorders[camera].error or 'no frames yet'}" for camera in waiting)
-        if running:
-            told = f"{verb} on {', '.join(running)} only, still trying the rest. {why}"
-            return self._settle(command, Code.PARTIAL, told, now, {"running": running, "waiting": waiting})
-        code = _TELLING.get(agent.recorders[waiting[0]].cause, Code.NO_FRAMES)
-        return self._fail(command, goal, session, code, why, now)
-
-    def _hopeless(self, camera: str) -> bool:
-        recorder = self._agent.recorders[camera]
-        return recorder.cause in _TELLING and recorder.state in (CameraState.BACKOFF, CameraState.FATAL)
-
-    def _fail(
-        self, command: Command, goal: _Running, session: Session, code: Code, message: str, now: Now
-    ) -> list[Effect]:
-        """Nothing runs: go back to the mode that was on before, or to idle from a start."""
-        before = goal.before
-        if before is None:
+    def _give_up(self, back_to: Session | None) -> None:
+        if back_to is None:
             self._agent.end("failed")
-            return self._settle(command, code, message, now)
-        self._agent.selected_mode = before.mode
-        self._agent.switch(replace(session, mode=before.mode, cameras=before.cameras, step=before.step))
-        return self._settle(command, code, f"{message}. Back to {before.mode}", now)
-
-    def _look_at_stopped(self, command: Command, now: Now, *, late: bool) -> list[Effect]:
-        agent = self._agent
-        if agent.session is not None:
-            return self._settle(command, Code.OK, "stopped, and something was started since", now)
-        busy = [
-            recorder.camera
-            for recorder in agent.recorders.values()
-            if recorder.run is not None and recorder.run.purpose is Purpose.RECORD
-        ]
-        if not busy and not agent.unfinished():
-            return self._settle(command, Code.OK, "stopped, all files are finished", now)
-        if late:
-            told = f"{', '.join(busy) or 'storing the footage'} did not finish within {STOP_PATIENCE_S:.0f} s"
-            return self._settle(command, Code.TIMEOUT, f"{told}; it goes on, look at the status", now)
-        return []
+            return
+        self._agent.selected_mode = back_to.mode
+        self._agent.switch(back_to)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

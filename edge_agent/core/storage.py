@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from edge_agent.core.effects import Effect, Report
-from edge_agent.core.model import EventType, Now
+from edge_agent.core.model import Code, EventType, Now
 from edge_agent.core.problems import Problems
 
 _SUBJECT = "storage"
+_CODES = {"disk_full": Code.DISK_FULL, "read_only": Code.READ_ONLY}
 
 
 class Storage:
@@ -24,6 +25,11 @@ class Storage:
     @property
     def stalled(self) -> bool:
         return bool(self._stalls)
+
+    @property
+    def code(self) -> Code:
+        """What a command fails with that wants to record in spite of the problem."""
+        return _CODES.get(self.problem or "", Code.INTERNAL)
 
     def change(self, problem: str | None, message: str, now: Now) -> list[Effect]:
         """Take note of a problem that came, changed or (None) went."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from edge_agent.core import events as ev
+from edge_agent.core.chronicle import Chronicle
 from edge_agent.core.commands import Result
 from edge_agent.core.conduct import Conduct
-from edge_agent.core.effects import Compare, Effect, Report, Save, SavedState, StartRun, UpdateSession
+from edge_agent.core.effects import Effect, Report, Save, SavedState, StartRun, UpdateSession
 from edge_agent.core.ledger import Ledger
 from edge_agent.core.model import (
     Camera,
@@ -65,14 +66,11 @@ class Agent:
         self._next_sequence = saved.next_sequence
         self._saved = saved
         self._viewed: set[str] = set()
-        self._open_runs: set[str] = set()
+        self._chronicle = Chronicle()
         self._problems = Problems()
         self.storage = Storage(self._problems)
-        self._told_started: str | None = None
-        self._farewells: list[tuple[frozenset[str], Report]] = []
         self.ran_out: str | None = None
         self._timetable = Timetable(settings.modes)
-        self._comparison: Compare | None = None
         self._conduct = Conduct(self)
 
     # -- the interface ------------------------------------------------------------------------------------------------
@@ -82,11 +80,10 @@ class Agent:
         effects = self._take_in(event, now)
         effects += self._conduct.due(now)
         self._keep_time(now)
-        effects += self._compare()
         effects += self._reconcile(now)
         effects += self._conduct.settle(now)
         effects += self._reconcile(now)
-        effects += self._say_farewell()
+        effects += self._chronicle.due()
         state = SavedState(self.selected_mode, self.selected_duration_s, self._next_sequence, self.session)
         if state != self._saved and not self.leaving:
             self._saved = state
@@ -135,7 +132,7 @@ class Agent:
 
     def unfinished(self) -> bool:
         """Whether some recording is still being stopped or stored."""
-        return bool(self._open_runs)
+        return self._chronicle.unfinished
 
     def recording(self) -> Session | None:
         """The session, where it is meant to record."""
@@ -171,7 +168,7 @@ class Agent:
             case ev.RunEnded():
                 return self._run_ended(event, now)
             case ev.RunClosed(run_id):
-                self._open_runs.discard(run_id)
+                self._chronicle.closed(run_id)
             case ev.SegmentOpened(camera, run_id, path):
                 if recorder := self._owner(camera, run_id):
                     recorder.segment = path
@@ -215,12 +212,12 @@ class Agent:
             if recorder is None or recorder.run is not None:
                 continue  # a camera that is configured no more: the driver stops what nobody adopted
             recorder.adopt(record.run, now)
-            self._open_runs.add(record.run.run_id)
+            self._chronicle.opened(record.run.run_id)
             if session and session.id == record.session.id and session.started is None:
                 session = replace(session, started=record.session.started)  # it died before it could save that
         if session and session.mode in self.settings.modes and set(session.cameras) <= set(self.recorders):
             self.session = session
-            self._told_started = session.id if session.started else None
+            self._chronicle.went_on(session)
         effects: list[Effect] = [Report(EventType.AGENT_STARTED, {"adopted": len(event.adopted)})]
         if self.session is None and event.autostart:
             self.begin(self.settings.modes[self.selected_mode], self.selected_duration_s, None)
@@ -256,9 +253,8 @@ class Agent:
         if session.started is None and self.delivers(camera):
             session = self.session = replace(session, started=now)
             effects.append(UpdateSession(session))
-        if self._told_started != session.id and self.recording() and self.delivers(camera):
-            self._told_started = session.id
-            effects.append(Report(EventType.RECORDING_STARTED, _session_fields(session)))
+        if self.recording() and self.delivers(camera):
+            effects += self._chronicle.began(session)
         if self.delivers(camera):
             self._timetable.delivering(session, now, everyone=all(self.delivers(one) for one in session.cameras))
         return effects
@@ -304,17 +300,8 @@ class Agent:
         """Desire nothing any more. That it has ended is told when all of it is stored."""
         session, self.session = self.session, None
         self._timetable.clear()
-        if session is None or self._told_started != session.id:
-            return
-        self._told_started = None
-        fields = _session_fields(session) | {"reason": reason}
-        self._farewells.append((frozenset(self._open_runs), Report(EventType.RECORDING_STOPPED, fields)))
-
-    def _say_farewell(self) -> list[Effect]:
-        """Tell of the recordings that have ended and are stored: whoever hears it finds all their files."""
-        told = [farewell for farewell in self._farewells if not farewell[0] & self._open_runs]
-        self._farewells = [farewell for farewell in self._farewells if farewell not in told]
-        return [report for _, report in told]
+        if session is not None:
+            self._chronicle.ended(session, reason)
 
     def _keep_time(self, now: Now) -> None:
         session = self.session
@@ -328,16 +315,8 @@ class Agent:
             self.switch(replace(session, step=session.step + 1))
         elif self._timetable.step_is_over(now):
             if mode.comparison:
-                self._comparison = Compare(mode.cameras, frozenset(self._open_runs))
+                self._chronicle.compare(mode)
             self.end("complete")
-
-    def _compare(self) -> list[Effect]:
-        """The comparison of a sample that has ended, as soon as all of it is stored."""
-        comparison = self._comparison
-        if comparison is None or comparison.run_ids & self._open_runs:
-            return []
-        self._comparison = None
-        return [comparison]
 
     def _want(self, camera: str) -> Want | None:
         """What this camera should do: recording outranks streaming, and streaming is what viewers get anyway."""
@@ -359,7 +338,7 @@ class Agent:
         for camera, recorder in self.recorders.items():
             for effect in recorder.reconcile(self._want(camera), now):
                 if isinstance(effect, StartRun) and effect.run.purpose is Purpose.RECORD:
-                    self._open_runs.add(effect.run.run_id)
+                    self._chronicle.opened(effect.run.run_id)
                 effects.append(effect)
             self._problems.tell_camera(recorder, now)
         return effects
@@ -375,10 +354,6 @@ class Agent:
             profile=want.profile,
             mode=want.mode,
         )
-
-
-def _session_fields(session: Session) -> dict[str, object]:
-    return {"mode": session.mode, "cameras": list(session.cameras), "label": session.label}
 
 
 def _segment_fields(segment: Segment) -> dict[str, object]:

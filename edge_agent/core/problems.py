@@ -42,4 +42,4 @@ class Problems:
         for key in stale:
             del self._known[key]
         if waiting_for:
-            self.set(waiting_for, subject, f"{recorder.camera}: {recorder.error}", now)
+            self.set(str(waiting_for), subject, f"{recorder.camera}: {recorder.error}", now)

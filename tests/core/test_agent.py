@@ -24,6 +24,7 @@ from edge_agent.core.model import (
     Code,
     DeviceState,
     EventType,
+    Problem,
     Profile,
     Purpose,
     ResultStatus,
@@ -115,6 +116,14 @@ def test_a_duration_ends_the_recording_counted_from_the_first_frame() -> None:
     world.wait(2)
     assert world.agent.snapshot().state is DeviceState.IDLE
     assert world.reported(EventType.RECORDING_STOPPED)[0].fields["reason"] == "duration"
+
+
+def test_a_start_without_a_duration_takes_the_one_that_is_selected(world: World) -> None:
+    world.command(SelectDuration(20.0), "d", Verb.DURATION)
+    world.command(Start(mode="dual-640"), "a")
+    world.play()
+    status = world.agent.snapshot()
+    assert (status.duration_s, status.ends_at) == (20.0, EPOCH + timedelta(seconds=20))
 
 
 def test_a_new_duration_moves_the_deadline_from_the_start_of_the_recording() -> None:
@@ -640,8 +649,10 @@ def test_the_next_deadline_is_the_nearest_of_all() -> None:
     assert world.agent.next_deadline() == world.mono_s + 2
 
 
-def test_an_idle_camera_tells_nothing_of_a_recording(world: World) -> None:
-    assert world.agent.snapshot().cameras["cam0"] == CameraStatus(
+def test_an_idle_device_tells_nothing_of_a_recording(world: World) -> None:
+    status = world.agent.snapshot()
+    assert (status.mode, status.label, status.last_command) == (None, None, None)
+    assert status.cameras["cam0"] == CameraStatus(
         CameraState.STOPPED,
         recording=False,
         width=None,
@@ -737,9 +748,8 @@ def test_trouble_is_listed_while_a_camera_tries_again_and_gone_when_that_is_stop
     world.wait(3)
     status = world.agent.snapshot()
     assert status.cameras["cam0"].state is CameraState.STARTING
-    assert [(problem.code, problem.message) for problem in status.problems] == [
-        ("camera_busy", "cam0: camera_busy it was")
-    ]
+    since = EPOCH + timedelta(seconds=2)
+    assert status.problems == (Problem("camera_busy", "cam0: camera_busy it was", since),)
     world.command(Stop(), "stop", Verb.STOP)
     world.play()
     assert world.agent.snapshot().problems == ()

@@ -486,3 +486,16 @@ def test_an_answer_has_the_doors_warnings_and_the_time_that_it_took(world: World
     world.play()
     result = world.final("a")
     assert (result.warnings, result.took_ms) == (("mode is spelled so",), 1500)
+
+
+def test_an_id_that_is_forgotten_may_be_that_of_another_command(world: World) -> None:
+    world.command(Start(mode="cam0-640"), "a")
+    world.play()
+    world.command(Stop(), verb=Verb.STOP)
+    world.wait(2)
+    for _ in range(REMEMBERED):
+        world.command(Ping(), verb=Verb.PING)
+    world.command(Start(mode="cam0-640"), "a", at=world.now.wall + timedelta(seconds=5))
+    assert len(world.finals("a")) == 1
+    world.wait(6)
+    assert [(result.code, result.duplicate) for result in world.finals("a")] == [(Code.OK, False)] * 2

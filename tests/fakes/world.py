@@ -54,6 +54,7 @@ class World:
     saved: fx.SavedState = FRESH
     mono_s: float = 1000.0
     answered: dict[str, Result] = field(default_factory=dict)
+    settings: Settings = SETTINGS
     agent: Agent = field(init=False)
     alive: dict[str, Run] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
@@ -69,7 +70,7 @@ class World:
     commands: int = 0
 
     def __post_init__(self) -> None:
-        self.agent = Agent(SETTINGS, self.saved, self.answered)
+        self.agent = Agent(self.settings, self.saved, self.answered)
 
     @property
     def now(self) -> Now:

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from enum import Enum
 
-from edge_agent.app.answering import left_to_answer
 from edge_agent.app.cameras import find_cameras
 from edge_agent.app.doors import Broker, announcer, broker_of, gateway_of, mqtt_door, problem_teller
-from edge_agent.app.found import Found
 from edge_agent.app.front import about, web_server, welcome
 from edge_agent.app.homeassistant import Announcer, hears_births
 from edge_agent.app.jobs import Bench, Jobs
 from edge_agent.app.library import Library
-from edge_agent.app.memory import Memory, recall
+from edge_agent.app.memory import Memory
 from edge_agent.app.offloading import Desk, begin
 from edge_agent.app.outlet import Feeds, Outlet
 from edge_agent.app.picture import NAME as CHOSEN_PICTURE
@@ -39,13 +35,12 @@ from edge_agent.app.stalls import StallWatch
 from edge_agent.app.stores import Stores
 from edge_agent.app.upkeep import Care, Upkeep
 from edge_agent.app.vitals import Vitals
+from edge_agent.app.waking import wake
 from edge_agent.app.yielding import give_way
 from edge_agent.config import Config
 from edge_agent.core import events as ev
-from edge_agent.core.agent import Agent, Settings
-from edge_agent.core.commands import Command, Result
-from edge_agent.core.model import EventType, Session
-from edge_agent.driver import Driver, Hands
+from edge_agent.core.model import EventType
+from edge_agent.driver import Hands
 from edge_agent.host.clock import Clock, ClockWatch
 from edge_agent.host.systemd import ServiceManager
 from edge_agent.host.telemetry import HostTelemetry
@@ -124,10 +119,11 @@ class House:
         """Build everything and start what goes on for ever as tasks."""
         self._catch_signals()
         config = self._config
-        self._cameras = await find_cameras(self._config, environment(self._environ))
+        self._cameras = await find_cameras(config, environment(self._environ))
         health = await self._stores.first_look()
         found = await self._stores.find_runs(self._machine_boot)
-        self._driver, session, answers = await self._wake_the_core(found)
+        awake = await wake(config, self._stores, self._clock, self._machine_boot, found)
+        self._driver = awake.driver
         self._screens = Screens(config, self._clock, self._driver.post)
         self._screens.ports |= found.tap_ports
         self._screens.start(tasks)
@@ -146,11 +142,11 @@ class House:
         self._upkeep.begin()
         await runs.end_strays(found)
         runs.take_over(found)  # before the core hears of them: it may want some stopped at once
-        self._driver.post(ev.Booted(found.records, session, autostart=self._config.recording.autostart))
+        self._driver.post(ev.Booted(found.records, awake.session, autostart=config.recording.autostart))
         if not self._stores.scanned:
             tasks.create_task(self._stores.scan(), name="scan the archive")
         self._gateway = await self._open_doors(tasks)
-        for command, result in answers:
+        for command, result in awake.answers:
             self._outlet.answer(command, result)
         self._open_page()
         self._tell_about()
@@ -159,26 +155,6 @@ class House:
         self._outlet.announced = homeassistant.announced_again
         self._keep_going(tasks, self._gateway)
         self._services.ready(f"recordings in {config.recording.root}")
-
-    async def _wake_the_core(self, found: Found) -> tuple[Driver, Session | None, tuple[tuple[Command, Result], ...]]:
-        config, stores = self._config, self._stores
-        saved, damage = await stores.state.run(stores.state_file.load)
-        recalled = await stores.recall_commands()
-        state = recall(saved, config, self._machine_boot, self._clock.now())
-        if damage is not None:
-            log.warning("the state file was damaged and is set aside: %s", damage)
-        if saved is None:
-            await stores.scan()  # before anything is recorded: only the archive tells what numbers were given
-        newest = max(await stores.newest_sequence(), found.newest_sequence)
-        state = replace(state, next_sequence=max(state.next_sequence, newest + 1))
-        if saved is None or damage is not None:
-            state = replace(state, session=found.session or state.session)
-        jitter = random.random()  # noqa: S311 - spreads retries, no secret
-        settings = Settings(config.camera_list(), config.mode_table(), config.live_profile(), jitter)
-        answers = left_to_answer(recalled, self._clock.now())
-        known = recalled.results | {result.id: result for _, result in answers}
-        agent = Agent(settings, replace(state, session=None), known)
-        return Driver(agent, self._clock), state.session, answers
 
     async def _restore_picture(self) -> None:
         path = self._config.device.state_dir / CHOSEN_PICTURE

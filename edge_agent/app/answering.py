@@ -8,6 +8,7 @@ in; a disk that does not answer holds them up for `WRITE_PATIENCE_S` and no long
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -17,14 +18,19 @@ from datetime import timedelta
 from functools import partial
 
 from edge_agent.app.disk import Disk
+from edge_agent.core import events as ev
 from edge_agent.core.commands import Command, Result, Verb
 from edge_agent.core.ledger import interrupted
 from edge_agent.core.model import Now, ResultStatus
+from edge_agent.ports import Post
 from edge_agent.storage.errors import StorageError
 from edge_agent.storage.journal import CommandJournal, Recalled
 
 WRITE_PATIENCE_S = 1.0
 """The times within which commands are answered leave room for so much. On a good disk it takes milliseconds."""
+RETRY_S = 30.0
+"""A journal that could not be written is tried again after so long: the disk may be well, and no command come."""
+PROBLEM = "commands_unsaved"
 RETOLD = 100
 RETOLD_WITHIN = timedelta(hours=1)
 """Answers that the broker may not have got are sent again by the next agent: so many, and none that is older."""
@@ -46,11 +52,23 @@ class _Waiting:
 class Answering:
     """Make it on the event loop. Every write is queued at once, so that it is made even where nobody waits for it."""
 
-    def __init__(self, journal: CommandJournal, disk: Disk, tasks: asyncio.TaskGroup, send: Send) -> None:
+    def __init__(
+        self,
+        journal: CommandJournal,
+        disk: Disk,
+        tasks: asyncio.TaskGroup,
+        send: Send,
+        post: Post = lambda _: None,
+        retry_s: float = RETRY_S,
+    ) -> None:
         self._journal = journal
         self._disk = disk
         self._tasks = tasks
         self._send = send
+        self._post = post
+        self._retry_s = retry_s
+        self._mending = False
+        self._well = asyncio.Event()
         self._waiting: deque[_Waiting] = deque()
         self._sent = asyncio.Event()
 
@@ -86,9 +104,11 @@ class Answering:
                 # Shielded, or leaving would take back a write that still waits for its turn.
                 await asyncio.shield(asyncio.wrap_future(written))
         except StorageError as error:
-            log.warning("command journal: %s", error)
+            self._fail(error)
         except TimeoutError:
             log.warning("answer is sent before it is written down: id=%s", waiting.result.id)
+        else:
+            self._well.set()
         finally:
             waiting.written = True
             self._send_written()
@@ -108,7 +128,29 @@ class Answering:
         try:
             await asyncio.shield(asyncio.wrap_future(written))
         except StorageError as error:
-            log.warning("command journal: %s", error)
+            self._fail(error)
+
+    def _fail(self, error: StorageError) -> None:
+        """Tell that something is not written down, and see to it that it is in the end."""
+        log.warning("command journal: %s", error)
+        told = f"commands given now and their answers are forgotten at the next start ({error}): make room there"
+        self._post(ev.ProblemChanged(PROBLEM, told))
+        if not self._mending:
+            self._mending = True
+            self._tasks.create_task(self._mend(), name="mend the command journal")
+
+    async def _mend(self) -> None:
+        written = False
+        while not written:
+            self._well.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._retry_s):
+                    await self._well.wait()
+            with contextlib.suppress(StorageError):
+                await asyncio.shield(asyncio.wrap_future(self._disk.submit(self._journal.rewrite)))
+                written = True
+        self._mending = False
+        self._post(ev.ProblemChanged(PROBLEM, None))
 
 
 def left_to_answer(recalled: Recalled, now: Now) -> tuple[tuple[Command, Result], ...]:

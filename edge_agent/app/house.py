@@ -236,7 +236,8 @@ class House:
             self._stores,
             self._clock,
             tasks,
-            lambda: self._driver.status.value,
+            self._driver.status,
+            self._driver.post,
         )
 
     def _build_runs(self, tasks: asyncio.TaskGroup) -> Runs:

@@ -16,7 +16,7 @@ from edge_agent.core.model import EventType
 from edge_agent.core.status import AgentStatus
 from edge_agent.latest import Latest
 from edge_agent.mqtt.gateway import Gateway
-from edge_agent.ports import Clock
+from edge_agent.ports import Clock, Post
 from edge_agent.wire import event_document, result_document, status_document
 
 VERIFIED_EVERY_S = 30.0
@@ -51,14 +51,15 @@ class Outlet:
         stores: Stores,
         clock: Clock,
         tasks: asyncio.TaskGroup,
-        status: Callable[[], AgentStatus | None],
+        status: Latest[AgentStatus],
+        post: Post,
     ) -> None:
         self.gateway: Gateway | None = None
         self._device = device
         self._boot_id = boot_id
         self._feeds = feeds
         self._clock = clock
-        self._answering = Answering(stores.journal, stores.state, tasks, self._send_answer)
+        self._answering = Answering(stores.journal, stores.state, tasks, self._send_answer, post)
         self._status = status
         self._published: AgentStatus | None = None
         self._published_mono_s = float("-inf")
@@ -68,7 +69,7 @@ class Outlet:
     # -- ports.Outlet -------------------------------------------------------------------------------------------------
 
     def answer(self, command: Command, result: Result) -> Result:
-        status = self._status()
+        status = self._status.value
         if result.verb == Verb.PING and result.final and status is not None:
             told = status_document(self._device, self._boot_id, result.at, status)
             result = replace(result, data={"status": told})
@@ -94,7 +95,7 @@ class Outlet:
         while self._early:
             gateway.event(self._early.popleft())
         self._published = None
-        status = self._status()
+        status = self._status.value
         if status is not None:
             self.status(status)
 

@@ -92,7 +92,7 @@ class CommandJournal:
         self._kept_bytes = sum(map(len, self._answered.values()))
         self._forget()
         try:
-            self._compact()
+            self.rewrite()
         except StorageError as error:
             log.warning("command journal cannot be tidied: %s", error)
         return Recalled(
@@ -129,6 +129,17 @@ class CommandJournal:
             self._told.add(command_id)
             self._append(_told_line([command_id]), synced=False)
 
+    def rewrite(self) -> None:
+        """Write the file anew with what is kept: also what could not be noted. Blocking. Raises `StorageError`."""
+        with storage_errors("write the command journal", self._path):
+            self.close()
+            make_folder(self._path.parent)
+            told = [_told_line(sorted(self._told))] if self._told else []
+            content = b"".join([*self._answered.values(), *told, *self._open.values()])
+            write_durably(self._path, content)
+            self._size = len(content)
+            self._torn = False
+
     def close(self) -> None:
         """Close the file; the next append opens it again."""
         if self._descriptor is not None:
@@ -138,7 +149,7 @@ class CommandJournal:
     def _append(self, line: bytes, *, synced: bool = True) -> None:
         with storage_errors("append to the command journal", self._path):
             if self._size + len(line) > MAX_FILE_BYTES:
-                self._compact()
+                self.rewrite()
                 return
             if self._descriptor is None:
                 self._descriptor = self._opened()
@@ -158,17 +169,6 @@ class CommandJournal:
         sync_folder(self._path.parent)
         self._size = os.fstat(descriptor).st_size
         return descriptor
-
-    def _compact(self) -> None:
-        """Write the file anew with what is kept."""
-        with storage_errors("write the command journal", self._path):
-            self.close()
-            make_folder(self._path.parent)
-            told = [_told_line(sorted(self._told))] if self._told else []
-            content = b"".join([*self._answered.values(), *told, *self._open.values()])
-            write_durably(self._path, content)
-            self._size = len(content)
-            self._torn = False
 
     def _forget(self) -> None:
         while len(self._answered) > REMEMBERED or (self._kept_bytes > MAX_KEPT_BYTES and len(self._answered) > 1):

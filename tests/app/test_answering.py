@@ -13,6 +13,7 @@ import pytest
 from edge_agent.app.answering import RETOLD, RETOLD_WITHIN, WRITE_PATIENCE_S, Answering, left_to_answer
 from edge_agent.app.disk import Disk
 from edge_agent.core.commands import Command, Refusal, Result
+from edge_agent.core.events import Event, ProblemChanged
 from edge_agent.core.model import Code, Now, ResultStatus
 from edge_agent.host.clock import Clock
 from edge_agent.storage.journal import CommandJournal, Recalled
@@ -99,15 +100,22 @@ async def test_a_disk_that_does_not_answer_holds_answers_up_for_a_moment_only(wo
     assert [one.id for one in world.recalled().interrupted] == ["a", "b"], "written as soon as it was mended"
 
 
-async def test_a_disk_that_takes_nothing_keeps_no_answer_back(world: World) -> None:
+async def test_a_disk_that_takes_nothing_keeps_no_answer_back_and_is_told_until_all_is_written(world: World) -> None:
     world.journal.close()
     world.path.unlink()
     world.path.mkdir()
+    told: list[Event] = []
     async with asyncio.TaskGroup() as tasks:
-        answering = Answering(world.journal, world.disk, tasks, world.send)
-        answering.answer(command("a"), result("a"))
+        answering = Answering(world.journal, world.disk, tasks, world.send, told.append, retry_s=0.01)
+        for name in "ab":
+            answering.answer(command(name), result(name))
         await answering.settle()
-    assert world.sent == [("a", "succeeded")]
+        assert world.sent == [("a", "succeeded"), ("b", "succeeded")]
+        assert [one.message is None for one in told if isinstance(one, ProblemChanged)] == [False, False]
+        world.path.rmdir()
+    assert told[-1] == ProblemChanged("commands_unsaved", None)
+    assert len(told) == 3
+    assert list(world.recalled().results) == ["a", "b"]
 
 
 async def test_answers_keep_their_order_whether_they_are_written_down_or_not(world: World) -> None:

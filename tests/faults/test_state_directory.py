@@ -27,6 +27,7 @@ def test_a_full_state_directory_keeps_nobody_from_recording(device: RunningAgent
     with filled(mounts.seen(device.state_dir)):
         device.do("mode", "cam0-640")
         assert "make room" in await_problem(device, "state_unsaved")
+        assert "make room" in await_problem(device, "commands_unsaved")
         assert_live(device)
         device.do("start", {"mode": "dual-640", "label": "trip"})
         await_footage(device, 2)
@@ -35,6 +36,7 @@ def test_a_full_state_directory_keeps_nobody_from_recording(device: RunningAgent
         device.do("snapshot")
     device.do("mode", "cam1-640")
     await_no_problem(device, "state_unsaved")
+    await_no_problem(device, "commands_unsaved")
     device.do("start", "cam0-640")
     device.do("stop")
     device.stop()

@@ -89,6 +89,8 @@ export default {
   "problem.disk_stalled": "The disk does not answer",
   "problem.volume_missing": "The disk for recordings is missing",
   "problem.configuration": "The configuration can't be used",
+  "problem.state_unsaved": "What is selected cannot be saved",
+  "problem.commands_unsaved": "Commands cannot be noted",
   "problem.volume_in_use": "Another agent uses the disk for recordings",
   "problem.agent_exhausted": "The agent has run out of descriptors or memory",
   "problem.low_frame_rate": "A camera sends fewer pictures than it should",

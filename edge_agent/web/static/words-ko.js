@@ -89,6 +89,8 @@ export default {
   "problem.disk_stalled": "저장 장치가 응답하지 않습니다",
   "problem.volume_missing": "녹화용 저장 장치가 없습니다",
   "problem.configuration": "설정을 사용할 수 없습니다",
+  "problem.state_unsaved": "선택한 내용을 저장할 수 없습니다",
+  "problem.commands_unsaved": "명령을 기록할 수 없습니다",
   "problem.volume_in_use": "다른 에이전트가 녹화용 저장 장치를 쓰고 있습니다",
   "problem.agent_exhausted": "에이전트의 파일 디스크립터나 메모리가 부족합니다",
   "problem.low_frame_rate": "카메라가 보내는 화면이 모자랍니다",

@@ -19,6 +19,7 @@ from edge_agent.core.commands import (
     Stream,
     Verb,
 )
+from edge_agent.core.effects import Compare
 from edge_agent.core.model import (
     CameraState,
     Code,
@@ -326,7 +327,7 @@ def test_quick_ends_with_one_comparison_of_both_cameras() -> None:
     world.command(Start(mode="quick"), "a")
     world.wait(14)
     assert world.agent.snapshot().state is DeviceState.IDLE
-    assert world.compared == [("cam0", "cam1")]
+    assert [comparison.cameras for comparison in world.compared] == [("cam0", "cam1")]
 
 
 def test_a_common_start_instant_is_waited_for(world: World) -> None:
@@ -477,11 +478,12 @@ def test_quick_compares_when_its_footage_is_stored_and_not_before() -> None:
     world = World()
     world.command(Start(mode="quick"), "a")
     world.play()
+    run_ids = frozenset(run.run_id for run in world.alive.values())
     world.wait(10.5, playing=False)
     assert world.agent.snapshot().state is DeviceState.STOPPING
     assert world.compared == []
     world.play()
-    assert world.compared == [("cam0", "cam1")]
+    assert world.compared == [Compare(("cam0", "cam1"), run_ids)]
 
 
 def test_quick_ends_although_one_camera_never_delivers() -> None:
@@ -753,3 +755,15 @@ def test_trouble_is_listed_while_a_camera_tries_again_and_gone_when_that_is_stop
     world.command(Stop(), "stop", Verb.STOP)
     world.play()
     assert world.agent.snapshot().problems == ()
+
+
+def test_a_recording_does_not_wait_for_the_back_off_of_the_live_view_before_it(world: World) -> None:
+    world.broken["cam0"] = ev.Cause.CRASHED
+    world.command(Stream(), "s", Verb.STREAM)
+    world.wait(25)
+    assert world.agent.snapshot().cameras["cam0"].state is CameraState.FATAL
+    world.broken.clear()
+    world.command(Start(mode="cam0-640"), "a")
+    world.play()
+    camera = world.agent.snapshot().cameras["cam0"]
+    assert (camera.state, camera.restarts, camera.error) == (CameraState.RUNNING, 0, None)

@@ -499,3 +499,11 @@ def test_an_id_that_is_forgotten_may_be_that_of_another_command(world: World) ->
     assert len(world.finals("a")) == 1
     world.wait(6)
     assert [(result.code, result.duplicate) for result in world.finals("a")] == [(Code.OK, False)] * 2
+
+
+def test_what_is_done_is_answered_although_something_older_is_not() -> None:
+    world = _recording()
+    world.command(Snapshot(), "picture", Verb.SNAPSHOT)
+    world.command(Stop(), "stop", Verb.STOP)
+    world.wait(2)
+    assert (world.finals("picture"), _code(world, "stop")) == ([], Code.OK)

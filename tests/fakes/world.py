@@ -64,7 +64,7 @@ class World:
     answers: list[tuple[Command, Result]] = field(default_factory=list)
     reports: list[fx.Report] = field(default_factory=list)
     jobs: list[Command] = field(default_factory=list)
-    compared: list[tuple[str, ...]] = field(default_factory=list)
+    compared: list[fx.Compare] = field(default_factory=list)
     announced: int = 0
     restarts: int = 0
     commands: int = 0
@@ -155,8 +155,8 @@ class World:
                 self.saved = state
             case fx.DoJob(command):
                 self.jobs.append(command)
-            case fx.Compare(cameras):
-                self.compared.append(cameras)
+            case fx.Compare():
+                self.compared.append(effect)
             case fx.RestartAgent():
                 self.restarts += 1
             case fx.Announce():

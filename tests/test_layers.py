@@ -16,7 +16,7 @@ PACKAGE = "edge_agent"
 ROOT = Path(__file__).parents[1]
 
 ROOMS = {"mqtt", "rpicam", "storage", "web", "host", "fleet", "media", "offload", "simulated"}
-FLOOR = {"wire", "config", "ports", "latest", "tapframes", "children", "durable"}
+FLOOR = {"wire", "config", "ports", "latest", "loop", "tapframes", "children", "durable"}
 
 # From top to bottom: a part may import those of lower layers and itself, nothing of its own layer or above.
 LAYERS: tuple[set[str], ...] = (
@@ -81,7 +81,9 @@ CLOCK_READINGS = {
 }
 
 # Where an unexpected error ends: (module, function): reason
-CATCH_ALLS: dict[tuple[str, str], str] = {}
+CATCH_ALLS = {
+    ("loop.py", "_call"): "the bottom of the event loop: an error in one callback is told, as asyncio does",
+}
 
 NAMES_THAT_SAY_NOTHING = {
     "util",

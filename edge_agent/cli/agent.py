@@ -13,6 +13,7 @@ from edge_agent.app.house import Leaving, live
 from edge_agent.cli.configuration import FAULT, OK, USAGE, configuration
 from edge_agent.config import Config, ConfigError
 from edge_agent.config.last_good import emptied, keep, last_good
+from edge_agent.loop import Loop
 from edge_agent.storage.claim import InUse
 from edge_agent.web.tokens import TokensUnusable
 
@@ -25,7 +26,8 @@ def main(options: Any) -> int:
     config = _configuration(options)
     log.info("edge_agent %s device=%s configuration=%s", __version__, config.device.id, config.source or "none")
     try:
-        leaving = asyncio.run(live(config, os.environ, _tell_person))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            leaving = runner.run(live(config, os.environ, _tell_person))
     except TokensUnusable as unusable:
         print(f"edge-agent: {unusable}", file=sys.stderr)
         return USAGE

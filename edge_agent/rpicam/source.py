@@ -6,7 +6,6 @@ done here, and neither is anything with the pictures: `on_frame` is told, at onc
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import logging
 import os
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from edge_agent.core.model import Now
+from edge_agent.loop import attend
 from edge_agent.rpicam.mjpeg import LIMIT_BYTES, FrameTooLarge, Splitter
 
 PIPE_BYTES = 1024 * 1024
@@ -52,8 +52,7 @@ class FrameSource:
         # Refused where the user's share of pipe memory is used up, and for what is no pipe: then 64 KiB must do.
         with suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(fd, self._readable)
+        self._leave = attend(fd, self._readable)
 
     @property
     def closed(self) -> bool:
@@ -63,7 +62,7 @@ class FrameSource:
     def close(self) -> None:
         """Stop reading and close the pipe; the child gets SIGPIPE if it still writes. May be called twice."""
         if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            self._leave()
             os.close(self._fd)
             self._fd = -1
 

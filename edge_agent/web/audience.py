@@ -1,7 +1,8 @@
 """All viewers of one camera, and the loop that brings a frame to them: the hot place of live view.
 
-Most viewers keep up, missed nothing and want every frame. For these a part is one system call each and nothing else:
-their descriptors stand in a table of their own, and no object of theirs is touched. All others are asked one by one.
+Most viewers keep up and want every frame. For these a part is one system call each and nothing else: their descriptors
+stand in tables of their own, one for each number of missed frames, which the header tells and so divides them; no
+object of theirs is touched. All others are asked one by one.
 """
 
 from __future__ import annotations
@@ -17,49 +18,67 @@ _WHOLE_PAYS_FROM = 8
 
 
 class Audience:
-    """The viewers, each in one of two tables. A viewer that begins or ceases to be prompt says so by `sort`."""
+    """The viewers, each in one table. A viewer that begins or ceases to be prompt says so by `sort`."""
 
     def __init__(self) -> None:
-        self._prompt: dict[int, SocketViewer] = {}
+        self._prompt: dict[int, dict[int, SocketViewer]] = {}  # by missed frames and descriptor
         self._others: dict[Viewer, None] = {}
 
     def __len__(self) -> int:
-        return len(self._prompt) + len(self._others)
+        return sum(map(len, self._prompt.values())) + len(self._others)
 
     def __iter__(self) -> Iterator[Viewer]:
-        return iter((*self._prompt.values(), *self._others))
+        return iter((*(viewer for group in self._prompt.values() for viewer in group.values()), *self._others))
 
     def sort(self, viewer: Viewer) -> None:
         """Put `viewer` where it belongs now; it may be a new one."""
         self.discard(viewer)
         if isinstance(viewer, SocketViewer) and viewer.prompt:
-            self._prompt[viewer.descriptor] = viewer
+            self._prompt.setdefault(viewer.dropped, {})[viewer.descriptor] = viewer
         else:
             self._others[viewer] = None
 
     def discard(self, viewer: Viewer) -> None:
         """Forget `viewer`, if it is known."""
         self._others.pop(viewer, None)
-        if isinstance(viewer, SocketViewer) and self._prompt.get(viewer.descriptor) is viewer:
-            del self._prompt[viewer.descriptor]
+        group = self._prompt.get(viewer.dropped, {})  # a prompt viewer misses nothing, so it stands where it was put
+        if isinstance(viewer, SocketViewer) and group.get(viewer.descriptor) is viewer:
+            del group[viewer.descriptor]
+            if not group:
+                del self._prompt[viewer.dropped]
 
     def offer(self, part: Part, now_s: float) -> None:
         """Bring `part` to all who are ready for it."""
         others = tuple(self._others)  # who falls behind just now had this part already
-        file, size = part.file, len(part.usual_header) + part.body_bytes
-        sendfile, writev = os.sendfile, os.writev
-        pieces: tuple[bytes, ...] = (part.usual_header, part.jpeg, CLOSING)
-        if file < 0 and len(self._prompt) >= _WHOLE_PAYS_FROM:
-            pieces = (part.whole,)
-        for descriptor in tuple(self._prompt):
-            try:
-                sent = writev(descriptor, pieces) if file < 0 else sendfile(descriptor, file, 0, size)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._prompt[descriptor].close()
-                continue
-            if sent != size:
-                self._prompt[descriptor].keep(part, part.usual_header, sent)
+        for dropped, group in tuple(self._prompt.items()):
+            if dropped and part.file >= 0:  # in the file stands the header of those that missed nothing
+                others += tuple(group.values())
+            else:
+                _send(part, part.header(dropped), group)
         for viewer in others:
             viewer.offer(part, now_s)
+
+
+def _send(part: Part, header: bytes, group: dict[int, SocketViewer]) -> None:
+    """Give the kernel the part for each viewer of the group; who cannot take all of it leaves the group."""
+    file, size = part.file, len(header) + part.body_bytes
+    write, writev, sendfile = os.write, os.writev, os.sendfile
+    pieces = (header, part.jpeg, CLOSING)
+    whole = b""
+    if file < 0 and len(group) >= _WHOLE_PAYS_FROM:
+        whole = part.whole if header is part.usual_header else b"".join(pieces)
+    for descriptor in tuple(group):
+        try:
+            if whole:
+                sent = write(descriptor, whole)
+            elif file < 0:
+                sent = writev(descriptor, pieces)
+            else:
+                sent = sendfile(descriptor, file, 0, size)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            group[descriptor].close()
+            continue
+        if sent != size:
+            group[descriptor].keep(part, header, sent)

@@ -88,8 +88,8 @@ class Viewer(ABC):
 
     @property
     def prompt(self) -> bool:
-        """Whether the next frame may be sent as it is: it is due, nothing is under way, and nothing was missed."""
-        return self._part is None and not self.dropped and not self._interval_s
+        """Whether the next frame may be sent at once: each one is due, and nothing is under way."""
+        return self._part is None and not self._interval_s
 
     def offer(self, part: Part, now_s: float) -> None:
         """Send `part`, unless it is not due at `now_s` or the one before is still under way."""

@@ -14,6 +14,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from edge_agent.core.model import Now
+from edge_agent.loop import Loop
 from edge_agent.rpicam.source import FrameSource
 from edge_agent.web.listening import patient
 from edge_agent.web.live import LiveView, Seats
@@ -44,4 +45,5 @@ async def serve(certificate: str | None) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--certificate", help="serve HTTPS with this PEM file (key and certificate)")
-    asyncio.run(serve(arguments.parse_args().certificate))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(serve(arguments.parse_args().certificate))

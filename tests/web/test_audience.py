@@ -26,12 +26,15 @@ class Hall:
     def leave(self, viewer: Viewer) -> None:
         self.audience.discard(viewer)
 
-    def enter(self, fps: float | None = None) -> SocketViewer:
-        return self.seat(*tcp_pair(), fps)
+    def enter(self, fps: float | None = None, missed: int = 0) -> SocketViewer:
+        return self.seat(*tcp_pair(), fps, missed)
 
-    def seat(self, server: socket.socket, client: socket.socket, fps: float | None = None) -> SocketViewer:
+    def seat(
+        self, server: socket.socket, client: socket.socket, fps: float | None = None, missed: int = 0
+    ) -> SocketViewer:
         client.settimeout(20)
         viewer = SocketViewer(server, OPENING, fps)
+        viewer.dropped = missed
         self.viewers.append(viewer)
         self.ends.append(client)
         viewer.begin(self, 0)
@@ -73,6 +76,23 @@ async def test_a_frame_reaches_all_whatever_they_are(hall: Hall, from_file: bool
     for number in (1, 2):
         sent = hall.offer(number, from_file=from_file)
         assert [hall.got(index, len(sent)) for index in (0, 1)] == [sent, sent]
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+async def test_who_missed_frames_is_as_prompt_as_the_others_and_told_how_many(hall: Hall, from_file: bool) -> None:
+    missed = [0, 2, *[11] * 9]
+    for number in missed:
+        hall.enter(missed=number)
+    assert all(viewer.prompt for viewer in hall.viewers)
+    assert (len(hall.audience), set(hall.audience)) == (len(missed), set(hall.viewers))
+    for number in (1, 2):
+        usual = hall.offer(number, from_file=from_file)
+        for index, count in enumerate(missed):
+            sent = usual.replace(b"X-Dropped: 0\r\n", b"X-Dropped: %d\r\n" % count)
+            assert hall.got(index, len(sent)) == sent
+    for viewer in hall.viewers:
+        viewer.close()
+    assert len(hall.audience) == 0
 
 
 async def test_a_limit_makes_a_viewer_one_that_is_asked_and_back(hall: Hall) -> None:

@@ -114,6 +114,7 @@ async def test_a_viewer_that_missed_something_keeps_up_again_and_is_told_it_stil
         shown = gallery.camera.show()
         seen = await eye.see()
         assert (seen.jpeg, seen.sequence, seen.dropped) == (shown, number, before.dropped)
+    assert any(viewer.prompt and viewer.dropped == before.dropped for viewer in gallery.view.audience)
     assert len(others) == crowd
 
 

@@ -200,7 +200,7 @@ class Jobs:
                 log.warning("no comparison picture: only %s recorded", told)
                 return
             jpeg = await run_child(
-                "compare", ["-", *(f"{one.camera}={bench.config.recording.root / one.path}" for one in sources)]
+                "media.compare", ["-", *(f"{one.camera}={bench.config.recording.root / one.path}" for one in sources)]
             )
             path = await self._store_picture("comparison", bench.clock.now().wall, jpeg)
         except (ChildFailed, StorageError) as error:

@@ -1,7 +1,10 @@
-"""How the cache's tables write things down: instants as microseconds, and the columns that retention asks for."""
+"""How the cache's tables are written: all or nothing, instants as microseconds, and the columns for retention."""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from edge_agent.core.retention import Candidate
@@ -10,6 +13,18 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CandidateRow = tuple[str, int, int, int, int, int, int, int, int]
 """Path, the three numbers of its order, size in bytes, end in microseconds, and 0 or 1: locked, dated, uploaded."""
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Make the changes of a block together, or none of them: also where what it writes cannot be read."""
+    database.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
 
 
 def microseconds(at: datetime) -> int:

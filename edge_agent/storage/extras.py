@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from edge_agent.core.retention import Candidate
-from edge_agent.storage.columns import candidate, microseconds
+from edge_agent.storage.columns import candidate, microseconds, transaction
 
 SCHEMA = """
 CREATE TABLE extras (
@@ -69,23 +69,22 @@ class Extras:
     def reconcile(self, seen: Iterable[tuple[str, datetime, int, bool, bool]]) -> None:
         """Make the table agree with a scan: path, when it was made, size, and whether it is locked and uploaded."""
         run = self._database.execute
-        run("BEGIN")
-        run("DELETE FROM seen_extra")
-        rows = ((path, microseconds(at), *facts) for path, at, *facts in seen)
-        self._database.executemany("INSERT OR REPLACE INTO seen_extra VALUES (?, ?, ?, ?, ?)", rows)
-        run("DELETE FROM extras WHERE path NOT IN (SELECT path FROM seen_extra)")
-        run(
-            "UPDATE extras SET (size_bytes, locked, uploaded) ="
-            " (SELECT size_bytes, locked, uploaded FROM seen_extra WHERE seen_extra.path = extras.path)"
-        )
-        new = run(
-            "SELECT path, made_us, size_bytes, locked, uploaded FROM seen_extra"
-            " WHERE path NOT IN (SELECT path FROM extras) ORDER BY made_us, path"
-        ).fetchall()
-        for path, made_us, size_bytes, locked, uploaded in new:
-            place = run(_BEGUN_BY, (made_us,)).fetchone() or (0, 0)
-            self._enter(path, place, (made_us, size_bytes, True, locked, uploaded))
-        run("COMMIT")
+        with transaction(self._database):
+            run("DELETE FROM seen_extra")
+            rows = ((path, microseconds(at), *facts) for path, at, *facts in seen)
+            self._database.executemany("INSERT OR REPLACE INTO seen_extra VALUES (?, ?, ?, ?, ?)", rows)
+            run("DELETE FROM extras WHERE path NOT IN (SELECT path FROM seen_extra)")
+            run(
+                "UPDATE extras SET (size_bytes, locked, uploaded) ="
+                " (SELECT size_bytes, locked, uploaded FROM seen_extra WHERE seen_extra.path = extras.path)"
+            )
+            new = run(
+                "SELECT path, made_us, size_bytes, locked, uploaded FROM seen_extra"
+                " WHERE path NOT IN (SELECT path FROM extras) ORDER BY made_us, path"
+            ).fetchall()
+            for path, made_us, size_bytes, locked, uploaded in new:
+                place = run(_BEGUN_BY, (made_us,)).fetchone() or (0, 0)
+                self._enter(path, place, (made_us, size_bytes, True, locked, uploaded))
 
     def _enter(self, path: str, place: tuple[int, int], facts: tuple[int, int, bool, bool, bool]) -> None:
         """`facts` are when it was made in microseconds, its size, and whether it is dated, locked and uploaded."""

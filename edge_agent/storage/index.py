@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from edge_agent.core.model import Segment
 from edge_agent.core.retention import Candidate
-from edge_agent.storage.columns import candidate, instant, microseconds
+from edge_agent.storage.columns import candidate, instant, microseconds, transaction
 from edge_agent.storage.extras import SCHEMA, SCRATCH, Extras
 from edge_agent.storage.metadata import Metadata
 
@@ -243,12 +243,11 @@ class Index:
         `locks` is consumed after `seen`. What was seen is kept in a temporary table, not in memory.
         """
         run = self._database.execute
-        run("BEGIN")
-        run("DELETE FROM seen")
-        run("DELETE FROM seen_lock")
-        self._database.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", seen)
-        self._database.executemany("INSERT OR REPLACE INTO seen_lock VALUES (?, ?)", locks)
-        run("COMMIT")
+        with self.group():
+            run("DELETE FROM seen")
+            run("DELETE FROM seen_lock")
+            self._database.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", seen)
+            self._database.executemany("INSERT OR REPLACE INTO seen_lock VALUES (?, ?)", locks)
         gone = run("SELECT path FROM segments WHERE path NOT IN (SELECT path FROM seen)").fetchall()
         changed = run(
             "SELECT seen.path FROM seen LEFT JOIN segments USING (path) WHERE segments.path IS NULL"
@@ -274,16 +273,9 @@ class Index:
                 " WHERE uploaded != (path IN (SELECT path FROM seen_mark))"
             )
 
-    @contextmanager
-    def group(self) -> Iterator[None]:
+    def group(self) -> AbstractContextManager[None]:
         """Make the changes of a block one transaction, for speed."""
-        self._database.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+        return transaction(self._database)
 
     def _segments(self, clause: str, values: Iterable[object] = ()) -> Iterator[Segment]:
         rows = self._database.execute(f"SELECT {_SEGMENT} FROM segments {clause}", tuple(values))  # noqa: S608

@@ -18,6 +18,7 @@ from typing import Any
 
 from edge_agent.app.cameras import Cameras
 from edge_agent.app.frame_rate import FrameRate
+from edge_agent.app.last_words import last_words
 from edge_agent.app.stores import Stores
 from edge_agent.config import Config
 from edge_agent.core import events as ev
@@ -25,7 +26,7 @@ from edge_agent.core.model import RunRecord, Session
 from edge_agent.core.segments import segment_path, start_instant
 from edge_agent.ports import Clock, Post
 from edge_agent.rpicam.argv import record_argv
-from edge_agent.rpicam.messages import TimeoutWatch, explain
+from edge_agent.rpicam.messages import TimeoutWatch
 from edge_agent.rpicam.process import (
     CameraProcess,
     Exit,
@@ -33,7 +34,6 @@ from edge_agent.rpicam.process import (
     SpawnFailed,
     StopFailed,
     spawn,
-    stderr_tail,
 )
 from edge_agent.storage.errors import StorageError, Trouble
 from edge_agent.storage.spool import SpooledSegment, SpoolRun
@@ -52,7 +52,6 @@ LADDER_BEFORE_FRAMES = Ladder(sigint_s=3.0, sigterm_s=2.0, sigkill_s=3.0)
 QUIET_S = 5.0
 QUIET_LOOKS = 6
 """A recorder that has written nothing for so long, as so many looks agree, has no frames: they come once a second."""
-TAIL_LINES = 20
 
 log = logging.getLogger(__name__)
 
@@ -276,16 +275,9 @@ class Recording:
         if self._stop_asked.is_set():
             self._ended(ev.Cause.STOPPED, "stopped")
             return
-        tail = await self._studio.stores.footage.run(stderr_tail, self._the_spooled().stderr_path)
-        explanation = explain(end.returncode, tail)
-        log.warning(
-            "recorder ended camera=%s cause=%s returncode=%s stderr=%s",
-            self.run.camera,
-            explanation.cause,
-            end.returncode,
-            " | ".join(tail[-TAIL_LINES:]),
-        )
-        self._ended(explanation.cause, explanation.sentence)
+        disk, stderr_path = self._studio.stores.footage, self._the_spooled().stderr_path
+        why = await last_words("recorder", self.run.camera, end, stderr_path, disk)
+        self._ended(why.cause, why.sentence)
 
     def _ended(self, cause: ev.Cause, message: str) -> None:
         self._studio.post(ev.RunEnded(self.run.camera, self.run.run_id, cause, message))

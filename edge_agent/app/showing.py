@@ -12,20 +12,19 @@ from pathlib import Path
 from edge_agent.app.cameras import Cameras
 from edge_agent.app.disk import Disk
 from edge_agent.app.frame_rate import FrameRate
+from edge_agent.app.last_words import last_words
 from edge_agent.app.strays import LiveNote
 from edge_agent.config import Config
 from edge_agent.core import events as ev
 from edge_agent.core.model import Now, Run
 from edge_agent.ports import Clock, Post
 from edge_agent.rpicam.argv import live_argv
-from edge_agent.rpicam.messages import explain
-from edge_agent.rpicam.process import CameraProcess, Exit, Ladder, SpawnFailed, StopFailed, spawn, stderr_tail
+from edge_agent.rpicam.process import CameraProcess, Exit, Ladder, SpawnFailed, StopFailed, spawn
 from edge_agent.rpicam.source import FrameSource
 
 LADDER = Ladder(sigint_s=1.5, sigterm_s=1.0, sigkill_s=3.0)
 """Short: a live run has no file to finish, and a recording may be waiting for the camera."""
 TELL_EVERY_S = 1.0
-TAIL_LINES = 20
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class Showing:
             os.close(write_end)
         source = FrameSource(read_end, self._take, stage.clock.now, lambda: None)
         try:
-            self._say_goodbye(await self._stay(process))
+            await self._say_goodbye(await self._stay(process))
         finally:
             source.close()
             process.release()
@@ -146,20 +145,12 @@ class Showing:
         if fps is not None:
             self._stage.post(ev.FrameRate(self.run.camera, self.run.run_id, fps))
 
-    def _say_goodbye(self, end: Exit) -> None:
+    async def _say_goodbye(self, end: Exit) -> None:
         if self._stop_asked.is_set():
             self._ended(ev.Cause.STOPPED, "stopped")
             return
-        tail = stderr_tail(self._stderr_path)
-        explanation = explain(end.returncode, tail)
-        log.warning(
-            "live program ended camera=%s cause=%s returncode=%s stderr=%s",
-            self.run.camera,
-            explanation.cause,
-            end.returncode,
-            " | ".join(tail[-TAIL_LINES:]),
-        )
-        self._ended(explanation.cause, explanation.sentence)
+        why = await last_words("live program", self.run.camera, end, self._stderr_path, self._stage.state)
+        self._ended(why.cause, why.sentence)
 
     def _ended(self, cause: ev.Cause, message: str) -> None:
         self._stage.post(ev.RunEnded(self.run.camera, self.run.run_id, cause, message))

@@ -78,8 +78,8 @@ class Vitals:
 
     def _disk(self, write_bytes_ps: float | None) -> dict[str, Any]:
         health = self.upkeep.health
-        room = health.room if health else None
-        if health is None or room is None:
+        room = health.room
+        if room is None:
             return {}
         usable_bytes = max(0, room.free_bytes - self.upkeep.floor_bytes(room))
         recording_bps = self.upkeep.expected_bps(self.status.value)

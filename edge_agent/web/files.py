@@ -22,7 +22,7 @@ from edge_agent.core.model import Code, Segment, is_label, is_name
 from edge_agent.core.segments import is_archive_path, is_extra_path, parse_segment_path
 from edge_agent.web.guard import Guard
 from edge_agent.web.ports import Wanted
-from edge_agent.web.problem import Problem, refused
+from edge_agent.web.problem import Problem, bad_request, refused
 from edge_agent.web.tokens import Role
 from edge_agent.wire.values import BadValue, format_instant_ms, parse_instant, parse_switch
 
@@ -45,7 +45,7 @@ class RecordingsPage(Guard):
     async def get(self) -> None:
         unknown = sorted(set(self.request.query_arguments) - self.known)
         if unknown:
-            raise _bad(f"there is no filter {unknown[0][:40]!r}; there are {', '.join(sorted(self.known))}")
+            raise bad_request(f"there is no filter {unknown[0][:40]!r}; there are {', '.join(sorted(self.known))}")
         page = await self.house.recordings.page(self._wanted(), self._limit(), self._one("cursor"))
         if isinstance(page, Refusal):
             raise refused(page)
@@ -60,16 +60,16 @@ class RecordingsPage(Guard):
     def _wanted(self) -> Wanted:
         camera, mode, label, locked = (self._one(key) for key in ("camera", "mode", "label", "locked"))
         if camera is not None and not is_name(camera):
-            raise _bad(f"camera {camera[:40]!r} is not a name", Code.UNKNOWN_CAMERA)
+            raise bad_request(f"camera {camera[:40]!r} is not a name", Code.UNKNOWN_CAMERA)
         if mode is not None and not is_name(mode):
-            raise _bad(f"mode {mode[:40]!r} is not a name", Code.UNKNOWN_MODE)
+            raise bad_request(f"mode {mode[:40]!r} is not a name", Code.UNKNOWN_MODE)
         if label is not None and not (label == "" or is_label(label)):
-            raise _bad(f"label {label[:40]!r} is not a label")
+            raise bad_request(f"label {label[:40]!r} is not a label")
         start, end = instants(self._one("from"), self._one("to"))
         try:
             wanted_locked = None if locked is None else parse_switch(locked)
         except BadValue as error:
-            raise _bad(f"locked: {error}") from None
+            raise bad_request(f"locked: {error}") from None
         return Wanted(camera=camera, mode=mode, start=start, end=end, locked=wanted_locked, label=label)
 
     def _limit(self) -> int:
@@ -77,7 +77,7 @@ class RecordingsPage(Guard):
         if text is None:
             return PAGE_LIMIT
         if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MAX_PAGE_LIMIT):
-            raise _bad(f"limit {text[:40]!r} is not a number from 1 to {MAX_PAGE_LIMIT}", Code.OUT_OF_RANGE)
+            raise bad_request(f"limit {text[:40]!r} is not a number from 1 to {MAX_PAGE_LIMIT}", Code.OUT_OF_RANGE)
         return int(text)
 
     def _one(self, key: str) -> str | None:
@@ -114,18 +114,14 @@ def instants(start: str | None, end: str | None) -> tuple[datetime | None, datet
         try:
             found.append(None if text is None else parse_instant(float(text) if _is_number(text) else text))
         except BadValue as error:
-            raise _bad(f"{key}: {error}", error.code) from None
+            raise bad_request(f"{key}: {error}", error.code) from None
     if found[0] is not None and found[1] is not None and found[1] <= found[0]:
-        raise _bad("to is not later than from", Code.OUT_OF_RANGE)
+        raise bad_request("to is not later than from", Code.OUT_OF_RANGE)
     return found[0], found[1]
 
 
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,14}(\.[0-9]{1,6})?", text, re.ASCII) is not None
-
-
-def _bad(detail: str, code: Code = Code.MALFORMED) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, detail, code)
 
 
 class DeleteRecording(Guard):
@@ -272,10 +268,10 @@ class Clip(Guard):
         camera = self.get_query_argument("camera", "")
         if not is_name(camera):
             code = Code.UNKNOWN_CAMERA if camera else Code.MALFORMED
-            raise _bad(f"camera {camera[:40]!r} is not a name; send camera, from and to", code)
+            raise bad_request(f"camera {camera[:40]!r} is not a name; send camera, from and to", code)
         start, end = instants(self.get_query_argument("from", None), self.get_query_argument("to", None))
         if start is None or end is None:
-            raise _bad("a clip needs from and to; send both as ISO 8601 with Z")
+            raise bad_request("a clip needs from and to; send both as ISO 8601 with Z")
         pieces = await self.house.recordings.clip(camera, start, end)
         if isinstance(pieces, Refusal):
             raise refused(pieces)

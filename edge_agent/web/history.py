@@ -37,7 +37,7 @@ class History:
 
     def telemetry(self, document: Mapping[str, Any]) -> None:
         """Note what was measured."""
-        self._measured.append(tuple(_reach(document, path) for path in CURVES.values()))
+        self._measured.append(tuple(reach(document, path) for path in CURVES.values()))
 
     def event(self, document: Mapping[str, Any]) -> None:
         """Note what happened."""
@@ -53,7 +53,8 @@ class History:
         }
 
 
-def _reach(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+def reach(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """What stands in a document at `path`; None where the way there ends before."""
     value: Any = document
     for step in path:
         value = value.get(step) if isinstance(value, Mapping) else None

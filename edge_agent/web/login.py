@@ -97,9 +97,8 @@ class Login(Guard):
         try:
             identity = await self.slowed(self.doors.access.by_token(token, str(self.request.remote_ip)))
         except Problem as problem:
-            for name, value in problem.headers.items():
-                if name == "Retry-After":
-                    self.set_header(name, value)
+            if (later := problem.headers.get("Retry-After")) is not None:
+                self.set_header("Retry-After", later)
             self._show(HTTPStatus(problem.status_code), problem.detail)
             return
         self._let_in(identity)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from edge_agent.core.model import CameraState, DeviceState
 from edge_agent.core.status import AgentStatus
 from edge_agent.web.guard import Guard
+from edge_agent.web.history import reach
 from edge_agent.web.tokens import Role
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -42,7 +43,7 @@ _TELEMETRY = (
     _Figure("disk_free_bytes", ("disk", "free_bytes"), "Free space where recordings go."),
     _Figure("disk_size_bytes", ("disk", "total_bytes"), "Size of the disk where recordings go."),
     _Figure("disk_write_bytes_per_second", ("disk", "write_bps"), "Rate at which the disk is written.", 0.125),
-    _Figure("disk_sync_seconds", ("disk", "sync_ms"), "How long syncing footage took last.", 0.001),
+    _Figure("disk_sync_seconds", ("disk", "sync_ms"), "How long syncing a small file took last.", 0.001),
     _Figure("disk_recording_left_seconds", ("disk", "recording_hours_left"), "How long the free space lasts.", 3600.0),
     _Figure("recordings", ("recordings", "count"), "Stored segments."),
     _Figure("recordings_bytes", ("recordings", "bytes"), "Size of all stored segments."),
@@ -129,9 +130,7 @@ def _of_status(status: AgentStatus) -> Iterator[str]:
 
 
 def _number(told: Mapping[str, Any], figure: _Figure) -> float | None:
-    value: Any = told
-    for key in figure.path:
-        value = value.get(key) if isinstance(value, Mapping) else None
+    value = reach(told, figure.path)
     return float(value) * figure.factor if isinstance(value, int | float) else None
 
 

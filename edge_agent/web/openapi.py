@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_agent.core.commands import Verb
 from edge_agent.core.model import NAME_PATTERN, Code
+from edge_agent.web.files import MAX_PAGE_LIMIT, PAGE_LIMIT
 from edge_agent.web.history import CURVES
 from edge_agent.web.problem import CONTENT_TYPE, STATUS_OF
 from edge_agent.web.settings import LIVE
@@ -23,6 +24,7 @@ _JSON = "application/json"
 _NAME = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 _LABEL = {"type": "string", "pattern": "^[A-Za-z0-9 ._-]{0,64}$"}
 _INSTANT = {"type": "string", "format": "date-time"}
+_PAGE = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_LIMIT, "default": PAGE_LIMIT}
 _ASKED_INSTANT = {"anyOf": [_INSTANT, {"type": "number", "minimum": 0, "description": "Seconds since 1970"}]}
 
 
@@ -251,7 +253,7 @@ def _recordings() -> dict[str, Any]:
         _query("to", _ASKED_INSTANT, "Footage before this instant"),
         _query("locked", {"type": "boolean"}, "Only locked ones, or only others"),
         _query("label", _LABEL, "Recorded or locked under this label"),
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "Recordings a page"),
+        _query("limit", _PAGE, "Recordings a page"),
         _query("cursor", {"type": "string", "minLength": 1}, "`next_cursor` of the page before"),
     ]
     page = _get(

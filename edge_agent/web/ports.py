@@ -1,4 +1,4 @@
-"""What the web room needs of the rest of the house, as Protocols, and what `app.py` gives it.
+"""What the web room needs of the rest of the house, as Protocols, and what `app` gives it.
 
 Refusals come back as values: a `Refusal` carries the code and the sentence that the browser gets.
 """

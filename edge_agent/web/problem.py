@@ -63,6 +63,11 @@ class Problem(HTTPError):
         self.headers = dict(headers or {})
 
 
+def bad_request(detail: str, code: Code = Code.MALFORMED) -> Problem:
+    """The problem that a request is which makes no sense, or asks for what there is not."""
+    return Problem(HTTPStatus.BAD_REQUEST, detail, code)
+
+
 def refused(refusal: Refusal) -> Problem:
     """The problem that a refusal of another room is to a browser."""
     return Problem(STATUS_OF[refusal.code], refusal.message, refusal.code)

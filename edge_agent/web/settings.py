@@ -15,7 +15,7 @@ from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code, Profile
 from edge_agent.web.guard import Guard
 from edge_agent.web.ports import LiveSettings
-from edge_agent.web.problem import Problem, refused
+from edge_agent.web.problem import Problem, bad_request, refused
 from edge_agent.web.tokens import Role
 
 
@@ -70,17 +70,13 @@ def _changes(body: bytes) -> dict[str, int]:
         document = None
     live = document.get("live") if isinstance(document, dict) else None
     if not isinstance(live, dict) or not live or set(document) - {"v", "live"} or document.get("v", 1) != 1:
-        raise _bad(f'send {{"live": {{...}}}} with some of {", ".join(LIVE)}')
+        raise bad_request(f'send {{"live": {{...}}}} with some of {", ".join(LIVE)}')
     for name, value in live.items():
         limits = LIVE.get(name)
         if limits is None:
-            raise _bad(f"there is no setting {name[:40]!r}; there are {', '.join(LIVE)}")
+            raise bad_request(f"there is no setting {name[:40]!r}; there are {', '.join(LIVE)}")
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not limits.low <= value <= limits.high or value % limits.step:
             even = "an even number" if limits.step == 2 else "a number"
-            raise _bad(f"{name} is {even} from {limits.low} to {limits.high}", Code.OUT_OF_RANGE)
+            raise bad_request(f"{name} is {even} from {limits.low} to {limits.high}", Code.OUT_OF_RANGE)
     return live
-
-
-def _bad(detail: str, code: Code = Code.MALFORMED) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, detail, code)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from edge_agent.core.commands import Refusal
 from edge_agent.core.model import Code
 from edge_agent.web.guard import Guard
-from edge_agent.web.problem import Problem, refused
+from edge_agent.web.problem import Problem, bad_request, refused
 from edge_agent.web.tokens import Role
 from edge_agent.wire.values import format_instant
 
@@ -27,8 +27,7 @@ class Snapshots(Guard):
             raise Problem(HTTPStatus.NOT_FOUND, "this agent keeps no list of its snapshots")
         text = self.get_query_argument("limit", str(USUAL))
         if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST):
-            detail = f"limit {text[:40]!r} is not a number from 1 to {MOST}"
-            raise Problem(HTTPStatus.BAD_REQUEST, detail, Code.OUT_OF_RANGE)
+            raise bad_request(f"limit {text[:40]!r} is not a number from 1 to {MOST}", Code.OUT_OF_RANGE)
         found = await self.house.album.snapshots(int(text))
         if isinstance(found, Refusal):
             raise refused(found)

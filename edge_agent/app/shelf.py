@@ -6,7 +6,6 @@ with the tree. Nothing is written where footage lies, but for a clip that somebo
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from edge_agent.core.segments import start_instant
 from edge_agent.storage.catalog import INDEX_NAME, Catalog, Reconciled
 from edge_agent.storage.index import Filter
 from edge_agent.storage.spool import Spool
+from edge_agent.storage.volume import room_at
 
 _BUSY_S = 2.0
 """How long to wait for the agent's own writing before its cache is left alone."""
@@ -72,12 +72,7 @@ def _copy_cache(source: Path, target: Path) -> None:
 def room_of(root: Path) -> VolumeState:
     """The room on the volume at `root`, or where it would be made. Raises OSError."""
     place = next((place for place in (root, *root.parents) if place.exists()), root)
-    facts = os.statvfs(place)
-    return VolumeState(
-        free_bytes=facts.f_bavail * facts.f_frsize,
-        total_bytes=facts.f_blocks * facts.f_frsize,
-        free_inodes=facts.f_favail if facts.f_files else None,
-    )
+    return room_at(place).state
 
 
 def policy_of(config: Config) -> Policy:

@@ -35,7 +35,7 @@ async def wake(config: Config, stores: Stores, clock: Clock, machine_boot: str, 
     recalled = await stores.recall_commands()
     state = recall(saved, config, machine_boot, clock.now())
     if damage is not None:
-        log.warning("the state file was damaged and is set aside: %s", damage)
+        log.warning("%s; the damaged file: %s", damage.message, damage.set_aside or "could not be set aside")
     if saved is None:
         await stores.scan()  # before anything is recorded: only the archive tells what numbers were given
     newest = max(await stores.newest_sequence(), found.newest_sequence)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edge_agent.core.model import Now
 from edge_agent.core.segments import start_offset_s
-from edge_agent.durable import sync_data, sync_folder
+from edge_agent.durable import sync_folder
 from edge_agent.storage.fmp4 import Walk, walk
 from edge_agent.storage.tree import open_regular, reader_of
 
@@ -21,14 +21,10 @@ class Synced:
     """What is safe on disk.
 
     `verified_s` counts seconds of footage since the run's first frame that are synced and playable, across segments; it
-    never shrinks. `sync_ms` is what the slowest fdatasync took, 0 when there was nothing to sync. `whole_bytes` is the
-    playable length of the newest segment. `frames` have been seen in whole fragments so far, which last `media_s` by
-    their own time stamps.
+    never shrinks. `frames` have been seen in whole fragments so far, which last `media_s` by their own time stamps.
     """
 
     verified_s: float
-    sync_ms: float
-    whole_bytes: int = 0
     frames: int = 0
     media_s: float = 0.0
 
@@ -77,7 +73,6 @@ class OpenSegments:
         `segments` are oldest first. `first_frame` None means that the run's first frame is not dated yet: then offsets
         come from the segment list alone. Raises `OSError`.
         """
-        slowest_ms, whole_bytes = 0.0, 0
         due = [segment for segment in segments if segment.index >= self._newest]
         if any(segment.index not in self._watched for segment in due):
             sync_folder(self._directory)
@@ -85,8 +80,7 @@ class OpenSegments:
             watched = self._watched.get(segment.index) or self._watch(segment, first_frame)
             if watched is None:
                 continue
-            slowest_ms = max(slowest_ms, _sync(watched))
-            whole_bytes = watched.found.media_end
+            _sync(watched)
             self._verify(watched, first_frame, last_look)
             self._newest = segment.index
         for index in [index for index in self._watched if index < self._newest]:
@@ -97,7 +91,7 @@ class OpenSegments:
         found = [watched.found for watched in self._watched.values()]
         frames = self._frames + sum(one.samples for one in found)
         media_s = self._media_s + sum(one.duration_s for one in found)
-        return Synced(self._verified_s, slowest_ms, whole_bytes, frames, media_s)
+        return Synced(self._verified_s, frames, media_s)
 
     def close(self) -> None:
         """Close all descriptors."""
@@ -134,19 +128,18 @@ def _close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _sync(watched: _Watched) -> float:
-    """Sync and walk what was there before the sync began; milliseconds, 0 when nothing was added."""
+def _sync(watched: _Watched) -> None:
+    """Sync and walk what was there before the sync began, if something was added."""
     size = os.fstat(watched.descriptor).st_size
     if size == watched.synced_bytes:
-        return 0.0
+        return
     try:
-        took_ms = sync_data(watched.descriptor)
+        os.fdatasync(watched.descriptor)
     except OSError:
         watched.suspect = True
         raise
     watched.synced_bytes = size
     watched.found = walk(reader_of(watched.descriptor), size, watched.found)
-    return took_ms
 
 
 def _since(first_frame: Now | None, at: Now | None) -> float | None:

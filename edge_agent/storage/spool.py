@@ -69,8 +69,6 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.directory = root.absolute() / "spool"
-        self.strangers: tuple[Path, ...] = ()
-        """Directories that the last `runs` could not make sense of; they are left as they are."""
 
     def create(self, record: RunRecord) -> SpoolRun:
         """Make the directory of a new run, its record written and synced. Raises `StorageError`."""
@@ -89,20 +87,17 @@ class Spool:
     def runs(self) -> list[SpoolRun]:
         """The runs that are found at a start, by sequence; call it once, before any `create`. Raises `StorageError`.
 
-        A directory whose record is lost but whose name is a run id gets a record made up from what is there.
+        A directory whose record is lost but whose name is a run id gets a record made up from what is there; any other
+        is left as it is.
         """
         found: list[SpoolRun] = []
-        strangers: list[Path] = []
         with storage_errors("read", self.directory):
             for path in _folders(self.directory):
                 if path.name == SCRATCH_NAME:
                     continue
                 record = _read_record(path) or _made_up_record(path)
-                if record is None:
-                    strangers.append(path)
-                else:
+                if record is not None:
                     found.append(SpoolRun(path, record, found=True))
-        self.strangers = tuple(strangers)
         return sorted(found, key=lambda run: run.record.run.sequence)
 
 

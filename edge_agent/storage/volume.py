@@ -83,7 +83,7 @@ class Volume:
                     Trouble.IN_USE,
                     f"another edge-agent records to {self._root}: stop it, or choose another recording.root",
                 )
-            room = _room(self._root)
+            room = room_at(self._root)
         except OSError as error:
             return Health(trouble_of(error), f"{self._root} cannot be used: {error.strerror or error}")
         return judged(self._root, room)
@@ -107,14 +107,6 @@ class Volume:
         health = self.check()
         if health.trouble in (Trouble.VOLUME_MISSING, Trouble.OTHER_VOLUME, Trouble.IN_USE):
             raise StorageError("use", self._root, OSError(errno.ENOENT, health.message))
-
-    def adopt(self) -> Health:
-        """Take whatever volume is mounted at the root for the right one from now on, and check it."""
-        try:
-            self._mark(self._marker() or str(uuid.uuid4()))
-        except OSError as error:
-            return Health(trouble_of(error), f"{self._root} cannot be used: {error.strerror or error}")
-        return self.check()
 
     def _wrong(self, marker: str | None) -> Health:
         accept = f"mount the right one, or delete {self._state_path} to take what is there now"
@@ -170,7 +162,8 @@ def _identity(content: bytes) -> str | None:
     return identity if isinstance(identity, str) else None
 
 
-def _room(root: Path) -> Room:
+def room_at(root: Path) -> Room:
+    """What the file system that holds `root` says of itself. Raises `OSError`."""
     facts = os.statvfs(root)
     return Room(
         free_bytes=facts.f_bavail * facts.f_frsize,

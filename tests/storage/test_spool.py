@@ -147,14 +147,12 @@ def test_a_lost_record_is_made_up_from_name_and_footage(run: SpoolRun, tmp_path:
     assert [one.index for one in found.look(now(), finished=True).closed] == [0, 1]
 
 
-def test_a_directory_of_somebody_else_is_set_aside_untouched(tmp_path: Path) -> None:
+def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     foreign = tmp_path / "spool" / "holiday"
     foreign.mkdir(parents=True)
     (foreign / "000000.mp4").write_bytes(segment())
     (tmp_path / "spool" / "link").symlink_to(foreign)
-    spool = Spool(tmp_path)
-    assert spool.runs() == []
-    assert spool.strangers == (foreign,)
+    assert Spool(tmp_path).runs() == []
     assert (foreign / "000000.mp4").read_bytes() == segment()
 
 
@@ -203,8 +201,7 @@ def test_synced_footage_counts_as_verified_fragment_by_fragment(run: SpoolRun) -
             assert run.sync_open().verified_s == second - 1
             file.write(data[size - 1 : size])
             file.flush()
-            synced = run.sync_open()
-            assert (synced.verified_s, synced.whole_bytes) == (second, size)
+            assert run.sync_open().verified_s == second
     run.close()
 
 

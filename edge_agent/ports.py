@@ -1,4 +1,4 @@
-"""What the driver needs of the outside, as Protocols: the rooms behind them are joined in `app.py`.
+"""What the driver needs of the outside, as Protocols: the rooms behind them are joined in `app`.
 
 Every method is called on the event loop and returns at once; what takes time is done in a task of the implementer's.
 """

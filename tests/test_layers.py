@@ -16,6 +16,7 @@ PACKAGE = "edge_agent"
 ROOT = Path(__file__).parents[1]
 
 ROOMS = {"mqtt", "rpicam", "storage", "web", "host", "fleet", "media", "offload", "simulated"}
+# What all rooms stand on, so that none has to know another.
 FLOOR = {"wire", "config", "ports", "latest", "loop", "tapframes", "children", "durable"}
 
 # From top to bottom: a part may import those of lower layers and itself, nothing of its own layer or above.

@@ -12,7 +12,7 @@ from edge_agent.config import Config
 from edge_agent.fleet.answers import Answer, Answers
 from edge_agent.fleet.order import Order
 from edge_agent.fleet.roster import Roster
-from edge_agent.mqtt.messages import Incoming, Message
+from edge_agent.mqtt.messages import JSON, Incoming, Message
 from edge_agent.mqtt.topics import CommandTopic, DeviceKind, DeviceTopic, GroupTopic
 
 
@@ -82,7 +82,7 @@ class _Exchange:
                 self._order.payload,
                 # An order that nobody waits for any more must not be obeyed.
                 expiry_s=max(1, round(timeout_s)),
-                content_type="application/json",
+                content_type=JSON,
                 reply_to=line.reply_topic if version_5 else None,
             )
         )

@@ -1,4 +1,4 @@
-"""The commands that the outside can give, as values. Decoding text and JSON into them is `wire.py`'s business."""
+"""The commands that the outside can give, as values. Decoding text and JSON into them is `wire`'s business."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the agent says of itself: a snapshot of the whole state, newest wins. `wire.py` turns it into JSON."""
+"""What the agent says of itself: a snapshot of the whole state, newest wins. `wire` turns it into JSON."""
 
 from __future__ import annotations
 

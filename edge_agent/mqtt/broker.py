@@ -151,13 +151,23 @@ class EmbeddedBroker:
         self._gone.set()
 
     def _spawn(self) -> None:
+        try:
+            process = self._started()
+        except OSError as error:
+            raise BrokerFailed(f"mosquitto cannot be started: {error}") from error
+        self._process = process
+        self._gone = asyncio.Event()
+        descriptor = os.pidfd_open(process.pid)
+        asyncio.get_running_loop().add_reader(descriptor, self._reap, process, descriptor, self._gone)
+
+    def _started(self) -> subprocess.Popen[bytes]:
         self._directory.mkdir(parents=True, exist_ok=True)
         config_path = self._directory / "mosquitto.conf"
         config_path.write_text("\n".join(configuration(self.port)) + "\n")
         command = [*dies_with_us(), str(self._program), "-c", str(config_path)]
         log.info("embedded broker: %s", shlex.join(command))
         with self.log_path.open("wb") as words:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=words,
@@ -167,10 +177,6 @@ class EmbeddedBroker:
                 # mosquitto would speak to systemd in the agent's name.
                 env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
             )
-        self._process = process
-        self._gone = asyncio.Event()
-        descriptor = os.pidfd_open(process.pid)
-        asyncio.get_running_loop().add_reader(descriptor, self._reap, process, descriptor, self._gone)
 
     def _reap(self, process: subprocess.Popen[bytes], descriptor: int, gone: asyncio.Event) -> None:
         asyncio.get_running_loop().remove_reader(descriptor)

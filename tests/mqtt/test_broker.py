@@ -71,6 +71,13 @@ async def test_it_serves_as_soon_as_it_is_started(tmp_path: Path) -> None:
         os.kill(pid, 0)
 
 
+async def test_a_directory_that_takes_no_file_is_told_as_a_broker_that_failed(tmp_path: Path) -> None:
+    """The agent then goes on without one."""
+    (tmp_path / "broker").write_bytes(b"")
+    with pytest.raises(BrokerFailed, match=str(tmp_path / "broker")):
+        await EmbeddedBroker(program(), tmp_path / "broker", free_port(0), Told()).start()
+
+
 async def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     async with started(tmp_path) as broker:
         table = "".join(Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6"))  # noqa: ASYNC240 - no disk

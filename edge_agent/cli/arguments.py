@@ -1,4 +1,4 @@
-"""Every command with its arguments and help. Knows no room: it is loaded for every command, the agent included.
+"""Every command with its arguments and help. Knows no room: it is loaded for every command but `run` alone.
 
 `module` names the module of this package that carries a command out, `command` what stands in front of its errors.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 COMMANDS_PER_S = 10
 COMMAND_BURST = 20
 """Commands that may come at once after a pause, as when a page or a rule sets several things."""
+TOO_FAST = f"more than {COMMANDS_PER_S} commands a second came (burst {COMMAND_BURST}); send this one again"
+"""What is said to the sender of a command that a door does not take."""
 
 
 class FloodGuard:

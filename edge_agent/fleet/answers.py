@@ -53,11 +53,6 @@ class Answers:
         """Who had to answer and did not, in order of names."""
         return tuple(sorted(self._expected - self.finals.keys()))
 
-    @property
-    def succeeded(self) -> bool:
-        """Whether there were answers, nobody was silent, and everybody said `succeeded`."""
-        return bool(self.finals) and not self.silent and all(answer.succeeded for answer in self.finals.values())
-
     def take(self, payload: bytes) -> Answer | None:
         """The answer in a message; None for what is no answer to this order, or came before by another topic."""
         answer = read_answer(payload)

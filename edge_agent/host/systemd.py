@@ -22,11 +22,6 @@ class ServiceManager:
         self._broken = False
         self.watchdog_s = _watchdog_s(environ, os.getpid() if pid is None else pid)
 
-    @property
-    def present(self) -> bool:
-        """Whether somebody listens."""
-        return self._address is not None
-
     def ready(self, status: str) -> None:
         """The start is over: what depends on this service may start."""
         self._send(f"READY=1\nSTATUS={_line(status)}")

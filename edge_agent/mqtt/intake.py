@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from edge_agent.core.commands import Refusal
-from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S, FloodGuard
+from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S, TOO_FAST, FloodGuard
 from edge_agent.core.model import Code, Now
 from edge_agent.mqtt.messages import Incoming, Subscription
 from edge_agent.mqtt.topics import ALL_DEVICES, CommandTopic, GroupTopic, TopicTree
@@ -176,10 +176,7 @@ _CLEARED = Refusal(
     Code.RETAINED,
     "this was taken as the clearing of the retained command that lay on its topic; send it again if it was meant",
 )
-_TOO_FAST = Refusal(
-    Code.RATE_LIMITED,
-    f"more than {COMMANDS_PER_S} commands a second came (burst {COMMAND_BURST}); send this one again",
-)
+_TOO_FAST = Refusal(Code.RATE_LIMITED, TOO_FAST)
 
 
 def _raw(

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from edge_agent.core.commands import Command, Origin, Result, Verb
-from edge_agent.core.flood import COMMAND_BURST, COMMANDS_PER_S
+from edge_agent.core.flood import TOO_FAST
 from edge_agent.core.model import Code, ResultStatus
 from edge_agent.web.guard import Guard
 from edge_agent.web.ports import House
@@ -36,8 +36,7 @@ class Commands(Guard):
         house = self.house
         now = house.clock()
         if not self.doors.flood.admit(now.mono_s):
-            told = f"more than {COMMANDS_PER_S} commands a second came (burst {COMMAND_BURST}); send this one again"
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, told, headers={"Retry-After": "1"})
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, TOO_FAST, headers={"Retry-After": "1"})
         command = decode_command(verb, self.request.body, received=now, origin=Origin.HTTP, new_id=house.new_id)
         if command.by is None:
             command = replace(command, by=self.identity.name)

@@ -276,6 +276,7 @@ def test_viewers_get_a_live_camera_while_idle_and_recording_takes_it_over(world:
     world.wait(2)
     purposes.append(world.alive["cam0"].purpose)
     assert purposes == [Purpose.LIVE, Purpose.RECORD, Purpose.LIVE]
+    assert world.reported(EventType.CAMERA_RECOVERED) == [], "nothing was wrong"
     world.post(ev.LiveWanted("cam0", wanted=False))
     world.wait(2)
     assert world.alive == {}

@@ -43,7 +43,6 @@ class Abilities:
     """What the program on this machine is. `program` is the start of every argv, without options.
 
     `version` is (0, 0, 0) when the program did not tell. `has_libav` is True for versions too old to tell.
-    `low_latency`: knows `--low-latency`.
     """
 
     program: tuple[str, ...]
@@ -52,10 +51,6 @@ class Abilities:
     has_libav: bool
     hardware_encoder: bool
     simulated: bool = False
-
-    @property
-    def low_latency(self) -> bool:
-        return self.version >= (1, 6, 0)
 
     @property
     def recording_problem(self) -> str | None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import struct
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 
 from edge_agent.media.pictures import JpegWriter, fit
 from edge_agent.media.sources import picture_of
-from tests.media.conftest import Footage, module_argv, run_module, size_of
+from tests.media.conftest import Footage, run_module, size_of
 
 
 @given(st.integers(2, 4000), st.integers(2, 4000), st.integers(0, 4000))
@@ -68,39 +66,6 @@ def test_a_file_without_a_picture_is_named_and_leaves_nothing(tmp_path: Path, co
     assert done.returncode == 1
     assert b"segment.mp4" in done.stderr
     assert list(tmp_path.iterdir()) == [segment]
-
-
-def test_a_large_jpeg_becomes_a_small_one(footage: Footage, tmp_path: Path) -> None:
-    large = run_module("thumbnail", footage.whole, "-").stdout
-    small = tmp_path / "small.jpg"
-    small.write_bytes(run_module("jpeg", "--width", "96", data=large).stdout)
-    assert size_of(small) == (96, 72)
-
-
-def test_what_is_no_jpeg_fails() -> None:
-    done = run_module("jpeg", data=b"\xff\xd8 no")
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr
-
-
-def test_one_child_makes_many_small_jpegs(footage: Footage) -> None:
-    large = run_module("thumbnail", footage.whole, "-").stdout
-    child = subprocess.Popen(
-        module_argv("jpeg", "--width", "96", "--framed"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    answers = []
-    with child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        for data in (large, b"rubbish", large):
-            child.stdin.write(struct.pack(">I", len(data)) + data)
-            child.stdin.flush()
-            answers.append(child.stdout.read(*struct.unpack(">I", child.stdout.read(4))))
-        child.stdin.close()
-        assert child.wait(20) == 0
-    assert answers[1] == b""
-    assert answers[0] == answers[2]
-    assert answers[0].startswith(b"\xff\xd8\xff")
 
 
 def test_cameras_are_put_side_by_side_at_the_lowest_height(footage: Footage, tmp_path: Path) -> None:

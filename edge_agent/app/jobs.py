@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edge_agent.app.library import Library
+from edge_agent.app.library import Library, left_out
 from edge_agent.app.shelf import policy_of
 from edge_agent.app.stores import Stores
 from edge_agent.children import ChildFailed, run_child
@@ -28,6 +28,7 @@ from edge_agent.storage.index import Filter
 from edge_agent.storage.locks import LockWindow
 from edge_agent.web.live import LiveView
 from edge_agent.wire.locking import locked_answer, unlocked_answer
+from edge_agent.wire.values import counted
 
 FRAME_PATIENCE_S = 12.0
 """A snapshot of an idle camera waits for the camera program to start, at the longest as long as a start command."""
@@ -178,14 +179,16 @@ class Jobs:
             await stores.footage.run(stores.volume.demand)
             written = await stores.footage.run(stores.archive.new_clip)
             try:
-                await run_child("media.clip", reel.arguments(str(written)), descriptors=reel.descriptors)
+                done = await run_child("media.clip", reel.arguments(str(written)), descriptors=reel.descriptors)
             except ChildFailed as error:
                 raise JobFailed(Code.INTERNAL, str(error)) from error
         store = stores.archive.store_clip
         path = await stores.footage.run(store, written, camera, start, end, dated=self._dated)
         bench.report(EventType.CLIP_READY, {"camera": camera, "path": path, "url": f"/recordings/{path}"})
-        data = {"path": path, "url": f"/recordings/{path}"}
-        return Code.OK, f"a clip of {camera} at /recordings/{path}", data
+        unreadable = len(left_out(done))
+        data = {"path": path, "url": f"/recordings/{path}", "unreadable": unreadable}
+        without = f", without {counted(unreadable, 'file')} that cannot be read" if unreadable else ""
+        return Code.OK, f"a clip of {camera} at /recordings/{path}{without}", data
 
     async def _compare(self, cameras: tuple[str, ...], run_ids: frozenset[str]) -> None:
         """One side-by-side picture of what the cameras recorded in these runs, stored among the snapshots."""

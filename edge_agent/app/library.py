@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -198,6 +199,12 @@ def clip_arguments(output: str, pieces: Sequence[tuple[Path, datetime]], start: 
     from_s = max(0.0, (start - pieces[0][1]).total_seconds())
     to_s = max(0.0, (end - pieces[-1][1]).total_seconds())
     return [output, *(str(path) for path, _ in pieces), "--from", f"{from_s:.3f}", "--to", f"{to_s:.3f}"]
+
+
+def left_out(told: bytes) -> list[str]:
+    """The files without a picture, which the clip child had to leave out, from what it told at its end."""
+    unreadable: list[str] = json.loads(told)["unreadable"]
+    return unreadable
 
 
 async def _stream(reel: Reel) -> AsyncGenerator[bytes, None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from edge_agent.app.library import clip_arguments
+from edge_agent.app.library import clip_arguments, left_out
 from edge_agent.app.shelf import Shelf, open_pieces, open_shelf, policy_of, room_of, write_rate_bps
 from edge_agent.children import ChildFailed, run_child
 from edge_agent.cli.configuration import FAULT, OK, UsageError, configuration
@@ -238,13 +238,16 @@ def _clip(config: Config, options: Namespace) -> int:
         print(f"{camera} has no footage from {format_instant(start)} to {format_instant(end)}", file=sys.stderr)
         return FAULT
     try:
-        asyncio.run(
+        done = asyncio.run(
             run_child("media.clip", clip_arguments(str(output.absolute()), pieces, start, end), CLIP_PATIENCE_S)
         )
     except ChildFailed as error:
         print(f"edge-agent {options.command}: {error}", file=sys.stderr)
         return FAULT
-    print(f"{output}: {counted(len(pieces), 'segment')}, {size(output.stat().st_size)}")
+    unreadable = left_out(done)
+    for path in unreadable:
+        print(f"{path} cannot be read and is not in the clip", file=sys.stderr)
+    print(f"{output}: {counted(len(pieces) - len(unreadable), 'segment')}, {size(output.stat().st_size)}")
     return OK
 
 

@@ -290,13 +290,12 @@ class PretendedJobs:
         return Code.OK, f"{told} (simulated)", data
 
     def _clip(self, camera: str, start: datetime, end: datetime) -> tuple[Code, str, dict[str, Any]]:
-        segments = self._footage.window(camera, start, end)
-        if not segments:
+        if not self._footage.window(camera, start, end):
             told = f"{camera} has no footage between {start:%FT%TZ} and {end:%FT%TZ} (simulated)"
             return Code.NOT_FOUND, told, {}
         path = str(clip_path(camera, start, end))
         self._report(EventType.CLIP_READY, {"camera": camera, "path": path, "url": f"/recordings/{path}"})
-        data = {"path": path, "url": f"/recordings/{path}", "segments": [one.path for one in segments]}
+        data = {"path": path, "url": f"/recordings/{path}", "unreadable": 0}
         return Code.OK, f"a clip of {camera} at /recordings/{path} (simulated)", data
 
 

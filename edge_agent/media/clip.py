@@ -7,8 +7,9 @@ or before the one and ends before the key frame at or after the other, with ever
 may still be in writing. A pause between two segments is not played. A file is written with its index in front, ready to
 be played while it is loaded; stdout gets fragmented MP4, which needs no way back.
 
-stderr: JSON lines, {"progress": 0.35} and at the end {"frames", "duration_s", "begins_s", "unreadable"}: `begins_s` is
-how far into its segment the clip's first picture is, `unreadable` lists the files that had to be left out.
+At the end one JSON line tells of the clip, on stdout, or on stderr where stdout is the clip: {"frames", "duration_s",
+"begins_s", "unreadable"}: `begins_s` is how far into its segment the clip's first picture is, `unreadable` lists the
+files that had to be left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,8 +31,6 @@ from edge_agent.media.unit import Unit
 
 _FILE_OPTIONS = {"movflags": "faststart"}
 _PIPE_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-
-_PROGRESS_STEP = 0.05
 
 _ROUNDING_S = 0.001
 """A picture that is shown for so short a time within the window is not in it: offsets are rounded decimals."""
@@ -120,28 +119,9 @@ class Joiner:
         return container
 
 
-@dataclass(slots=True)
-class Progress:
-    """Says on stderr how much of `total_bytes` was read."""
-
-    total_bytes: int
-    read_bytes: int = 0
-    said: float = 0.0
-
-    def count(self, units: Iterator[Unit]) -> Iterator[Unit]:
-        for unit in units:
-            self.read_bytes += len(unit.data)
-            share = min(1.0, self.read_bytes / max(1, self.total_bytes))
-            if share - self.said >= _PROGRESS_STEP:
-                self.said = share
-                _say({"progress": round(share, 3)})
-            yield unit
-
-
 def join(segments: Sequence[Path], output: Path | None, from_s: float, to_s: float | None) -> dict[str, object]:
     """Write the clip and return the closing line. Raises `Failed` when there is nothing to write."""
     joiner = Joiner(output)
-    progress = Progress(sum(path.stat().st_size for path in segments if path.is_file()))
     unreadable: list[str] = []
     try:
         for number, path in enumerate(segments, start=1):
@@ -151,7 +131,7 @@ def join(segments: Sequence[Path], output: Path | None, from_s: float, to_s: flo
                 unreadable.append(str(path))
                 continue
             with container:
-                units = progress.count(units_of(container, stream))
+                units = units_of(container, stream)
                 chosen = cut(units, from_s if number == 1 else 0.0, to_s if number == len(segments) else None)
                 joiner.add(path, stream, chosen)
     finally:
@@ -166,10 +146,6 @@ def join(segments: Sequence[Path], output: Path | None, from_s: float, to_s: flo
     }
 
 
-def _say(line: dict[str, object]) -> None:
-    print(json.dumps(line), file=sys.stderr, flush=True)
-
-
 def main() -> None:
     """Run the program."""
     parser = argparse.ArgumentParser(prog="edge_agent.media.clip")
@@ -181,11 +157,11 @@ def main() -> None:
 
     def work() -> None:
         if options.output == child.STDOUT:
-            _say(join(options.segments, None, options.from_s, options.to_s))
+            print(json.dumps(join(options.segments, None, options.from_s, options.to_s)), file=sys.stderr)
             return
         with child.whole_file(Path(options.output)) as part:
             closing = join(options.segments, part, options.from_s, options.to_s)
-        _say(closing)
+        print(json.dumps(closing), flush=True)
 
     child.run(work)
 

@@ -197,6 +197,21 @@ def test_a_clip_joins_segments_the_one_being_written_included(
     run.close()
 
 
+def test_a_file_that_a_clip_has_to_do_without_is_named(
+    edge_agent: Command, root: Path, paths: list[str], tmp_path: Path
+) -> None:
+    damaged = root / paths[1]
+    stat = damaged.stat()
+    damaged.write_bytes(bytes(stat.st_size))
+    os.utime(damaged, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a worn card damages: nobody wrote the file
+    window = ("--from", "2026-11-23T09:15:00Z", "--to", "2026-11-23T09:15:06Z")
+    said = edge_agent("recordings", "clip", "cam0", *window, "--output", str(tmp_path / "clip.mp4"))
+    assert said.code == 0
+    assert said.err == f"{damaged} cannot be read and is not in the clip\n"
+    assert ": 2 segments, " in said.out
+    assert probe(tmp_path / "clip.mp4")[0] == 120
+
+
 def test_a_clip_of_nothing_and_of_an_unknown_camera_is_told(edge_agent: Command, paths: list[str]) -> None:
     window = ("--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z")
     empty = edge_agent("recordings", "clip", "cam0", *window)

@@ -82,6 +82,7 @@ def test_a_clip_joins_segments_up_to_the_one_being_written(idle: RunningAgent) -
     eventually(lambda: _verified_until(idle, "cam1") > end, "footage beyond the last stored segment")
     window = {"camera": "cam1", "from": start.isoformat(), "to": (end + timedelta(minutes=1)).isoformat()}
     told = idle.do("clip", window)["data"]
+    assert told["unreadable"] == 0
     idle.wait_for_event("clip_ready", lambda event: event["path"] == told["path"])
     clip = idle.root / told["path"]
     numbers = frame_numbers(clip)
@@ -90,6 +91,21 @@ def test_a_clip_joins_segments_up_to_the_one_being_written(idle: RunningAgent) -
     assert len(numbers) > in_segments, "the segment being written is in it"
     assert (probe(clip).width, probe(clip).height) == (640, 480)
     idle.do("stop")
+
+
+def test_a_clip_tells_of_a_file_that_it_does_without(idle: RunningAgent) -> None:
+    idle.do("start", "cam0-640")
+    before = len(idle.stored("cam0"))
+    eventually(lambda: len(idle.stored("cam0")) > before + 1, "two more segments")
+    idle.do("stop")
+    whole, damaged = idle.stored("cam0")[-2:]
+    start = metadata(whole).started_at
+    end = metadata(damaged).started_at + timedelta(seconds=metadata(damaged).duration_s)
+    damaged.write_bytes(b"damaged")
+    result = idle.do("clip", {"camera": "cam0", "from": start.isoformat(), "to": end.isoformat()})
+    assert result["data"]["unreadable"] == 1
+    assert result["message"].endswith(", without 1 file that cannot be read")
+    assert frame_numbers(idle.root / result["data"]["path"]) == frame_numbers(whole)
 
 
 def test_a_clip_of_a_time_without_footage_is_not_found(idle: RunningAgent) -> None:

@@ -4,9 +4,8 @@
 
 Binds UDP port P on loopback and waits there for the recorder, over its restarts. Lines on stdin say what is wanted
 (`orders`); the end of stdin ends the program. stdout is a bare sequence of JPEGs, N is a pipe for tap frames
-(`edge_agent.tapframes`). At 640x480@30 and 1.5 Mb/s a
-copy costs 1 % of a core and 10 JPEGs a second 5 % (tests/bench/tap.py); nothing is decoded for a copy, and 0.5 % goes
-into reading while nothing is asked for.
+(`edge_agent.tapframes`). At 640x480@30 and 1.5 Mb/s a copy costs 1 % of a core and 10 JPEGs a second 5 %
+(tests/bench/tap.py); nothing is decoded for a copy, and 0.5 % goes into reading while nothing is asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from edge_agent.media.copier import Copier
 from edge_agent.media.feed import TapFeed
 from edge_agent.media.orders import Orders
 from edge_agent.media.outlet import Outlet
-from edge_agent.media.unit import Joiner, Unit
+from edge_agent.media.unit import Assembler, Unit
 from edge_agent.media.viewing import JpegView
 
 COPY_BACKLOG_BYTES = 4 * 1024 * 1024
@@ -70,10 +69,10 @@ class Tap:
             return
         stream = container.streams.video[0]
         relay = Relay(stream, self._jpegs, self._fragments)
-        joiner = Joiner()
+        assembler = Assembler()
         try:
             for packet in container.demux(stream):
-                for unit in joiner.take(packet, self._feed.arrived_us(packet.pos)):
+                for unit in assembler.take(packet, self._feed.arrived_us(packet.pos)):
                     relay.write(unit, self._orders)
                 if self._jpegs.gone and self._fragments.gone:
                     self._feed.end()

@@ -65,7 +65,7 @@ class Unit:
         return packet
 
 
-class Joiner:
+class Assembler:
     """Puts pictures together again that come in pieces. Only one that is as large as a piece waits for what follows."""
 
     def __init__(self) -> None:

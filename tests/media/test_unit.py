@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import pytest
 
-from edge_agent.media.unit import Joiner, Unit
+from edge_agent.media.unit import Assembler, Unit
 from tests.media.conftest import GOP, SEGMENT_S, Footage, encode, run_ffmpeg
 
 PIECE_BYTES = 200 * 1024
@@ -35,19 +35,19 @@ def test_pictures_larger_than_libavformat_hands_out_are_put_together(tmp_path: P
     stream = tmp_path / "stream.ts"
     rich = encode(tmp_path / "rich.mp4", 1, "640x480", ("-vf", noise, "-qp", "4", "-x264-params", "slices=2"))
     run_ffmpeg("-i", rich, "-c", "copy", stream)
-    joiner = Joiner()
+    assembler = Assembler()
     with av.open(str(stream), options={"fflags": "noparse"}) as container:
-        joined = [unit for packet in container.demux() for unit in joiner.take(packet, 0)]
+        joined = [unit for packet in container.demux() for unit in assembler.take(packet, 0)]
     parsed = read(stream, parsed=True)
     assert [(unit.pts, unit.key, unit.data) for unit in joined] == [(unit.pts, unit.key, unit.data) for unit in parsed]
     assert max(len(unit.data) for unit in joined) > PIECE_BYTES
 
 
 def test_the_rest_of_a_torn_picture_is_left_out() -> None:
-    joiner = Joiner()
+    assembler = Assembler()
     rest = av.Packet(b"rest of a picture whose begin nobody has")
-    assert joiner.take(rest, 0) == []
-    assert joiner.take(av.Packet(), 0) == []
+    assert assembler.take(rest, 0) == []
+    assert assembler.take(av.Packet(), 0) == []
 
 
 def test_a_packet_made_of_a_unit_is_the_packet_it_was(footage: Footage) -> None:

@@ -4,4 +4,6 @@ Each package says in its docstring what belongs there; README's Architecture is 
 `tests/test_layers.py` holds who may import whom.
 """
 
+from __future__ import annotations
+
 __version__ = "0.1.0"

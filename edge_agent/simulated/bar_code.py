@@ -5,6 +5,8 @@ black as reference, 24 bits of the number with the highest first, 6 bits of chec
 proportion to the picture, so it is read as well from a scaled copy, and blocks of this size outlive x264 and JPEG.
 """
 
+from __future__ import annotations
+
 CELLS = 40
 MAXIMUM = (1 << 24) - 1
 _FIRST_CELL = 3

@@ -4,6 +4,8 @@ Like libcamera's, the lock belongs to the machine, not to a parent process: it i
 descriptor and dropped by the kernel with the process.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 from dataclasses import dataclass

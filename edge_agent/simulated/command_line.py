@@ -5,6 +5,8 @@ takes its value with or without a blank, and nothing may be given twice. Words t
 rpicam-vid never asks boost about them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 
 from edge_agent.simulated.option_table import Kind, Option

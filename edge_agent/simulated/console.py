@@ -4,6 +4,8 @@ Two filters, as in the real one: `LIBCAMERA_LOG_LEVELS` for libcamera's own line
 program merely tells. Errors always come through.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time

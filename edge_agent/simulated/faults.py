@@ -27,6 +27,8 @@ survived, one backward by more than a frame is not. A process that starts with t
 libavformat does not notice one between the first two frames.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ class Fault:
     clock_offset_s: float = 0.0
 
     @classmethod
-    def parse(cls, entry: object) -> "Fault":
+    def parse(cls, entry: object) -> Fault:
         """The fault meant by one JSON object. Raises SettingsError, so that a misspelt fault is not taken for none."""
         if not isinstance(entry, dict):
             raise SettingsError(f"control file: {entry!r} is not an object")

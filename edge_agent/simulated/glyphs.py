@@ -1,5 +1,7 @@
 """The letters that are burnt into the test picture: a font of 5x7 dots, as few as the clock line needs."""
 
+from __future__ import annotations
+
 WIDTH = 5
 HEIGHT = 7
 

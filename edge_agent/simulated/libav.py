@@ -5,6 +5,8 @@ encoder does before and after, in its order: options that cannot be are refused 
 opened after the first encoded frame, packets have no duration, and any error of the muxer ends the program.
 """
 
+from __future__ import annotations
+
 import contextlib
 import re
 from collections.abc import Iterable

@@ -4,6 +4,8 @@ From rpicam-apps' core/options.cpp and core/video_options.hpp, 1.4.1 to 1.13.0. 
 picture are here as well: the real program takes them, so this one does.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
 

@@ -1,5 +1,7 @@
 """What a command line of rpicam-vid asks for, checked in the order in which the real program checks."""
 
+from __future__ import annotations
+
 import re
 import struct
 from collections.abc import Sequence

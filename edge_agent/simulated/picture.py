@@ -5,6 +5,8 @@ that do (0.05 ms at 640x480, 0.11 ms at 1920x1080), not the picture. The texture
 gives JPEGs and key frames the size of a real room's.
 """
 
+from __future__ import annotations
+
 import hashlib
 import time
 from collections.abc import Sequence

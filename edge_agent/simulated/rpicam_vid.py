@@ -4,6 +4,8 @@ Exit codes are the real ones: 0 for an end that was asked for, 255 for what is r
 running, the signal itself for every signal without a handler. 70 means the simulation itself was set up wrongly.
 """
 
+from __future__ import annotations
+
 import os
 import resource
 import sys
@@ -112,7 +114,7 @@ def _open(options: Options, settings: Settings, faults: Faults, console: Console
     return camera
 
 
-def _sink(options: Options, settings: Settings, console: Console) -> "Sink":
+def _sink(options: Options, settings: Settings, console: Console) -> Sink:
     from edge_agent.simulated.sinks import JpegSink, RawSink  # noqa: PLC0415 - loads libav
 
     if options.codec == "mjpeg":

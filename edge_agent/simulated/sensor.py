@@ -1,5 +1,7 @@
 """When frames are taken: the steady beat of the sensor, and the clock that stamps them."""
 
+from __future__ import annotations
+
 import time
 
 # Buffers in the real pipeline: a consumer may be this many frames late before frames are dropped.

@@ -1,5 +1,7 @@
 """The life of one opened camera: frame by frame until told to stop, or until a fault has it."""
 
+from __future__ import annotations
+
 import os
 import signal
 import time

@@ -11,6 +11,8 @@
 | `EDGE_AGENT_SIM_CONTROL` | the control file with the faults to inject | none |
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +37,7 @@ class Release:
     patch: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> "Release":
+    def parse(cls, text: str) -> Release:
         """The release named by `1.8.1` or `v1.8.1`. Raises SettingsError."""
         try:
             return cls(*(int(part) for part in text.removeprefix("v").split(".")))
@@ -79,7 +81,7 @@ class Settings:
     control: Path | None = None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """The settings of this process. Raises SettingsError for a number that is none."""
         temporary = Path(environment.get("TMPDIR", "/tmp"))  # noqa: S108 - the directory below it is per user, 0700
         control = environment.get("EDGE_AGENT_SIM_CONTROL")

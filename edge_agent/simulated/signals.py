@@ -4,6 +4,8 @@ The handlers log and remember; the frame loop looks at what they remembered when
 camera that delivers no frames is deaf.
 """
 
+from __future__ import annotations
+
 import signal
 from types import FrameType
 

@@ -1,5 +1,7 @@
 """Where frames go, as far as one frame is one write: MJPEG and raw YUV on stdout or in files."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 from fractions import Fraction

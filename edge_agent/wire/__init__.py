@@ -5,6 +5,8 @@ into core values here, so that both doors speak one language. Together with `con
 that imports pydantic. It decides nothing: whether a mode exists or a command came too late is the core's matter.
 """
 
+from __future__ import annotations
+
 from edge_agent.wire.decode import MAX_PAYLOAD_BYTES, decode_command
 from edge_agent.wire.documents import result_document, status_document, telemetry_document
 from edge_agent.wire.events import event_document

@@ -5,6 +5,8 @@ SIGTERM, `stubborn` needs SIGKILL, `family` has a child that lives as long, `exi
 tells its surroundings as JSON and ends.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import resource

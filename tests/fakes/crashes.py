@@ -32,7 +32,10 @@ from edge_agent.storage.spool import Spool
 from tests.storage.footage import AT, now, run_record, segment, spool_segment, store
 
 Act = Callable[[Path, Path], Iterator[str]]
-"""Does something to the tree of a root and a state directory, and yields each fact that must outlive a death."""
+"""Does something to the tree of a root and a state directory, and yields each fact that must outlive a death.
+
+It goes on after the last fact of its own, or no death would come when that is told already.
+"""
 
 ROOM = str(Path(storage.__file__).parent)
 CHANGES = ("open", "write", "ftruncate", "fsync", "fdatasync", "link", "unlink", "rename", "replace", "mkdir", "rmdir")
@@ -68,6 +71,7 @@ def delete(root: Path, state: Path) -> Iterator[str]:
     archive.reconcile()
     for one in archive.window(None, None, None):
         yield f"{archive.delete(one.path)} {one.path}"
+    yield from recover(root, state)
 
 
 def lock(root: Path, state: Path) -> Iterator[str]:
@@ -83,6 +87,7 @@ def unlock(root: Path, state: Path) -> Iterator[str]:
     archive.reconcile()
     archive.unlock()
     yield "unlocked"
+    yield from recover(root, state)
 
 
 def save(root: Path, state: Path) -> Iterator[str]:
@@ -92,6 +97,7 @@ def save(root: Path, state: Path) -> Iterator[str]:
     for label in ("one", "two"):
         run.save(replace(record, session=replace(record.session, label=label)))
         yield f"label {label}"
+    Spool(root).create(run_record(4, "cam1", first=now(30)))
 
 
 def keep(root: Path, state: Path) -> Iterator[str]:
@@ -101,6 +107,7 @@ def keep(root: Path, state: Path) -> Iterator[str]:
     clip = archive.new_clip()
     clip.write_bytes(b"clip" * 1000)
     yield f"kept {archive.store_clip(clip, 'cam0', AT, AT)}"
+    yield from recover(root, state)
 
 
 def upload(root: Path, state: Path) -> Iterator[str]:
@@ -115,6 +122,7 @@ def upload(root: Path, state: Path) -> Iterator[str]:
     clip = archive.store_clip(written, "cam0", AT, AT)
     archive.mark_uploaded(clip, b"receipt", release=True)
     yield f"uploaded {clip}"
+    yield from recover(root, state)
 
 
 SCENARIOS: dict[str, Act] = {act.__name__: act for act in (recover, delete, lock, unlock, save, keep, upload)}

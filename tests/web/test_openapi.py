@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,17 @@ async def test_the_document_is_served(tmp_path: Path) -> None:
         document = await served_document(site)
         assert document["openapi"] == "3.1.0"
         assert document == json.loads(json.dumps(DOCUMENT))
+
+
+@pytest.mark.parametrize(("program", "status"), [("/nowhere/python", 503), ("/bin/false", 500)])
+async def test_a_description_that_cannot_be_made_is_made_when_it_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, status: int
+) -> None:
+    async with serving(tmp_path) as site:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", program)
+            refused = await site.fetch("/api/openapi.json")
+        assert refused.code == status
+        assert "description" in json.loads(refused.body)["detail"]
+        assert refused.headers.get("Retry-After") == ("10" if status == 503 else None)
+        assert (await site.fetch("/api/openapi.json")).code == 200

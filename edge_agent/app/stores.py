@@ -89,6 +89,19 @@ class Stores:
             return
         self.scanned = True
         log.info("archive scanned segments=%d entered=%d gone=%d", scanned.segments, scanned.entered, scanned.gone)
+        if scanned.unreadable:
+            log.error(
+                "folders of the archive cannot be read, and their footage is not in the list: count=%d first=%r",
+                len(scanned.unreadable),
+                scanned.unreadable[0],
+            )
+        if scanned.strangers:
+            log.warning(
+                "files with a segment's name are damaged or not ours: count=%d first=%r; "
+                "`edge-agent recordings verify` says what is wrong with each",
+                len(scanned.strangers),
+                scanned.strangers[0],
+            )
 
     async def recall_commands(self) -> Recalled:
         """What the last agent was told and answered."""

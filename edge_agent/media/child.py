@@ -13,11 +13,12 @@ from typing import NoReturn
 
 import av
 
+from edge_agent.durable import sync_folder
+
 NICENESS = 10
 """Far enough behind the recorder (0) that a busy machine drops pictures of viewers, not of recordings."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
 
 STDOUT = "-"
 """The output that is no file."""
@@ -56,19 +57,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
-        _sync(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         part.replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sync(place: Path) -> None:
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def deliver(data: bytes, output: str) -> None:

@@ -63,7 +63,8 @@ class _Selector(selectors.EpollSelector):
         `timeout` as for `BaseSelector.select`: None waits for ever.
         """
         others = False
-        for fd, _ in self._outer.poll(None if timeout is None else max(timeout, 0.0)):
+        # By itself `poll` makes room for a thousand events each time.
+        for fd, _ in self._outer.poll(None if timeout is None else max(timeout, 0.0), len(self._calls) + 1):
             if (readable := self._calls.get(fd)) is not None:
                 self._call(readable)
             else:  # a call may have forgotten it just now, and then nothing of it is told below

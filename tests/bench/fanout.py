@@ -1,8 +1,9 @@
 """Measures live view: `python -m tests.bench.fanout [--quick]`.
 
 Plays the same frames at 30 fps into a pipe of every server in turn and lets one load client watch over loopback:
-the agent, over HTTP and HTTPS, a floor in C (when there is a compiler), the plain Tornado way, and FastAPI as a first
-prototype would be built (when it is importable or can be installed into a temporary environment).
+the agent, over HTTP and HTTPS, a floor in C (when there is a compiler), the plain Tornado way, FastAPI as a first
+prototype would be built (when it is importable or can be installed into a temporary environment), and uStreamer and
+mjpg-streamer (when their programs are in PATH; the latter built without libv4l2).
 
 CPU is user and system time of the server process, its reading of the frames included, per frame that reached a viewer
 whole; latency is from the write into the pipe to the whole frame at the viewer. Servers take turns within each round
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.fanout_frames import Pattern
+from tests.bench.fanout_peers import PEERS, Server, peers
 
 ROOT = Path(__file__).parents[2]
 FPS = 30
@@ -90,40 +92,43 @@ class Tools:
     certificate: str | None
 
 
-def load_client(tools: Tools, port: int, viewers: int, seconds: float, pattern: Pattern, *, tls: bool) -> list[str]:
-    numbers = [str(port), str(viewers), str(seconds), str(pattern.size)]
+def load_client(tools: Tools, server: Server, port: int, viewers: int, seconds: float, size: int) -> list[str]:
+    given = [str(port), server.path, str(viewers), str(seconds), str(size)]
+    tls = "--certificate" in server.argv
     if tools.load and not tls:
-        return [tools.load, *numbers]
-    return [sys.executable, "-m", "tests.bench.fanout_load", *numbers, *([str(tools.certificate)] if tls else [])]
+        return [tools.load, *given]
+    return [sys.executable, "-m", "tests.bench.fanout_load", *given, *([str(tools.certificate)] if tls else [])]
 
 
-def measure(server: list[str], size: int, viewers: int, seconds: float, tools: Tools, stuck: int = 0) -> Figures:
+def measure(server: Server, size: int, viewers: int, seconds: float, tools: Tools, stuck: int = 0) -> Figures:
     """Start a server, feed it, watch it, end it. `stuck` viewers more never read what they get."""
     pattern = Pattern(size, viewers)
-    tls = "--certificate" in server
     with (
-        subprocess.Popen(server, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+        subprocess.Popen(server.argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
         ExitStack() as ends,
     ):
         assert process.stdin is not None
         assert process.stdout is not None
         fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, 1 << 20)
-        port = int(process.stdout.readline())
+        said = process.stdout.readline()
+        if not said:
+            raise SystemExit(f"{server.argv} did not start")
+        port = int(said)
         feeder = Feeder(process.stdin.fileno(), pattern)
         feeder.start()
         feeder.over.wait(SETTLE_S)
         alone_mb = rss_mb(process.pid)
         for _ in range(stuck):
             end = ends.enter_context(socket.create_connection(("127.0.0.1", port)))
-            end.sendall(b"GET /stream/cam0 HTTP/1.0\r\nHost: bench\r\n\r\n")
-        argv = load_client(tools, port, viewers, seconds, pattern, tls=tls)
+            end.sendall(f"GET {server.path} HTTP/1.0\r\nHost: bench\r\n\r\n".encode())
+        argv = load_client(tools, server, port, viewers, seconds, size)
         with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
             assert client.stdin is not None
             assert client.stdout is not None
             client.stdin.write(pattern.frame(0, 0))
             client.stdin.close()
             if client.stdout.readline() != b"ready\n":
-                raise SystemExit(f"{server} failed with {viewers} viewers")
+                raise SystemExit(f"{server.argv} failed with {viewers} viewers")
             before_ns = cpu_ns(process.pid)
             line = client.stdout.readline()
             spent_ns = cpu_ns(process.pid) - before_ns
@@ -158,13 +163,13 @@ def fastapi_python(folder: Path) -> str | None:
     return None
 
 
-def compiled(source: str, folder: Path) -> str | None:
-    """The program made from a C file beside this one, None without a compiler."""
+def compiled(source: str, folder: Path, *options: str) -> str | None:
+    """The program or library made from a C file beside this one, None without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
     program = folder / source.removesuffix(".c")
-    subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name(source)], check=True)
+    subprocess.run([compiler, "-O2", *options, "-o", program, Path(__file__).with_name(source)], check=True)
     return str(program)
 
 
@@ -181,23 +186,27 @@ def certificate(folder: Path) -> str | None:
     return str(both)
 
 
-def servers(folder: Path, tools: Tools, fastapi: str | None, chosen: list[str] | None) -> dict[str, list[str]]:
-    """The command lines of all servers that this machine can run, or of the chosen ones."""
-    found: dict[str, list[str]] = {}
+def servers(folder: Path, tools: Tools, fastapi: str | None, chosen: list[str] | None) -> dict[str, Server]:
+    """All servers that this machine can run, or of the chosen ones."""
+    found: dict[str, Server] = {}
     floor = compiled("floor.c", folder)
+    camera = compiled("camera.c", folder, "-shared", "-fPIC")
     if floor:
-        found |= {"floor send": [floor, "send"], "floor sendfile": [floor, "sendfile"]}
+        found |= {"floor send": Server([floor, "send"]), "floor sendfile": Server([floor, "sendfile"])}
     else:
-        print("no C compiler: no floor, and a dearer load client", file=sys.stderr)
-    found["agent"] = [sys.executable, "-m", "tests.bench.fanout_agent"]
-    found["tornado"] = [sys.executable, "-m", "tests.bench.fanout_tornado"]
+        print("no C compiler: no floor, no peers, and a dearer load client", file=sys.stderr)
+    agent = [sys.executable, "-m", "tests.bench.fanout_agent"]
+    found["agent"] = Server(agent)
+    found["tornado"] = Server([sys.executable, "-m", "tests.bench.fanout_tornado"])
     if chosen is None or "fastapi" in chosen:
         python = fastapi or fastapi_python(folder)
         if python:
-            found["fastapi"] = [python, "-m", "tests.bench.fanout_fastapi"]
+            found["fastapi"] = Server([python, "-m", "tests.bench.fanout_fastapi"])
+    if camera and (chosen is None or set(PEERS) & set(chosen)):
+        found |= peers(camera)
     if tools.certificate:
-        found["agent https"] = [*found["agent"], "--certificate", tools.certificate]
-    return {name: argv for name, argv in found.items() if chosen is None or name in chosen}
+        found["agent https"] = Server([*agent, "--certificate", tools.certificate])
+    return {name: server for name, server in found.items() if chosen is None or name in chosen}
 
 
 def median(rounds: list[Figures]) -> Figures:
@@ -226,7 +235,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round of three loads, in under 90 s")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each server is measured in each round")
-    names = ("floor send", "floor sendfile", "agent", "tornado", "fastapi", "agent https")
+    names = ("floor send", "floor sendfile", "agent", "tornado", "fastapi", *PEERS, "agent https")
     parser.add_argument("--servers", nargs="+", choices=names, help="only these")
     parser.add_argument("--viewers", type=int, nargs="+", default=VIEWERS)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
@@ -241,17 +250,17 @@ def main() -> None:
     rounds, seconds = given.rounds, given.seconds
     if given.quick:
         loads, rounds, seconds = [("25 KB", 10), ("25 KB", 50), ("180 KB", 50)], 1, 1.5
-    with tempfile.TemporaryDirectory(prefix="fanout-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="fanout-") as made:
+        folder = Path(made)
         tools = Tools(compiled("load.c", folder), certificate(folder))
-        commands = servers(folder, tools, given.fastapi_python, given.servers)
+        compared = servers(folder, tools, given.fastapi_python, given.servers)
         for size, viewers in loads:
             found: defaultdict[str, list[Figures]] = defaultdict(list)
             for _ in range(rounds):
-                for server, argv in commands.items():
-                    found[server].append(measure(argv, SIZES[size], viewers, seconds, tools, given.stuck))
+                for name, server in compared.items():
+                    found[name].append(measure(server, SIZES[size], viewers, seconds, tools, given.stuck))
             stuck = f", and {given.stuck} that never read" if given.stuck else ""
-            report(f"{size}, {viewers} viewers{stuck}", {server: median(many) for server, many in found.items()})
+            report(f"{size}, {viewers} viewers{stuck}", {name: median(many) for name, many in found.items()})
 
 
 if __name__ == "__main__":

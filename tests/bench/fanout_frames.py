@@ -8,7 +8,8 @@ import re
 STAMP = re.compile(rb"(\d{16})(\d{20})")
 _STAMP_BYTES = 36
 _HEAD = b"\xff\xd8\xff\xfe" + (_STAMP_BYTES + 2).to_bytes(2, "big")
-_SCAN = b"\xff\xdb\x00\x43" + bytes(65) + b"\xff\xda\x00\x08" + bytes(6)
+# With a Huffman table, as from a camera: uStreamer puts one into frames that have none.
+_SCAN = b"\xff\xdb\x00\x43" + bytes(65) + b"\xff\xc4\x00\x13" + bytes(17) + b"\xff\xda\x00\x08" + bytes(6)
 _EOI = b"\xff\xd9"
 
 

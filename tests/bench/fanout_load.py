@@ -1,7 +1,8 @@
 """The viewers of `fanout.py` where `load.c` will not do: without a compiler, and for TLS.
 
-fanout_load PORT VIEWERS SECONDS FRAME_BYTES [CERTIFICATE] < A_FRAME. Checks every frame whole: length, stamp at both
-ends, and every byte between. Prints `ready` when it has watched for a second and then, after SECONDS, one JSON line.
+fanout_load PORT PATH VIEWERS SECONDS FRAME_BYTES [CERTIFICATE] < A_FRAME. Checks every frame whole: length, stamp at
+both ends, and every byte between. Prints `ready` when it has watched for a second and then, after SECONDS, one JSON
+line.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ class Broken(Exception):
 class Watching:
     """One connection, and the frame that it is receiving."""
 
-    def __init__(self, port: int, pattern: Pattern, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, port: int, path: str, pattern: Pattern, tls: ssl.SSLContext | None) -> None:
         plain = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.connection: socket.socket = tls.wrap_socket(plain) if tls else plain
-        self.connection.sendall(b"GET /stream/cam0 HTTP/1.0\r\nHost: bench\r\n\r\n")
+        self.connection.sendall(f"GET {path} HTTP/1.0\r\nHost: bench\r\n\r\n".encode())
         self.connection.setblocking(False)
         self.pattern = pattern
         self.buffer = bytearray(2 * pattern.size + 4096)
@@ -83,12 +84,12 @@ def watch(viewers: list[Watching], seconds: float) -> None:
     ready.close()
 
 
-def main(port: int, count: int, seconds: float, size: int, certificate: str | None = None) -> None:
+def main(port: int, path: str, count: int, seconds: float, size: int, certificate: str | None = None) -> None:
     tls = ssl.create_default_context(cafile=certificate) if certificate else None
     if tls:
         tls.check_hostname = False
     pattern = Pattern.of(sys.stdin.buffer.read(size))
-    viewers = [Watching(port, pattern, tls) for _ in range(count)]
+    viewers = [Watching(port, path, pattern, tls) for _ in range(count)]
     watch(viewers, 1.0)
     for viewer in viewers:
         del viewer.numbers[:-1], viewer.latencies_ms[:]
@@ -110,4 +111,4 @@ def main(port: int, count: int, seconds: float, size: int, certificate: str | No
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:6])
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]), *sys.argv[6:7])

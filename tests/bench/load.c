@@ -1,8 +1,9 @@
-/* The viewers of fanout.py, cheap enough not to be what is measured: load PORT VIEWERS SECONDS FRAME_BYTES < A_FRAME
+/* The viewers of fanout.py, cheap enough not to be what is measured.
  *
- * Checks every frame whole against the one given: all bytes but the stamp, which stands behind the first 6 bytes and
- * before the last 2 and must be the same in both places. Says "ready" when it has watched for a second, and after
- * SECONDS more prints what it saw as one line of JSON. Ends with 1 when a frame is torn or a connection ends.
+ * load PORT PATH VIEWERS SECONDS FRAME_BYTES < A_FRAME. Checks every frame whole against the one given: all bytes but
+ * the stamp, which stands behind the first 6 bytes and before the last 2 and must be the same in both places. Says
+ * "ready" when it has watched for a second, and after SECONDS more prints what it saw as one line of JSON. Ends with 1
+ * when a frame is torn or a connection ends.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -104,15 +105,16 @@ static int ascending(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    static const char request[] = "GET /stream/cam0 HTTP/1.0\r\nHost: bench\r\n\r\n";
-    if (argc != 5)
-        fail("PORT VIEWERS SECONDS FRAME_BYTES");
-    int count = atoi(argv[2]), epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    double seconds = atof(argv[3]);
+    char request[256];
+    if (argc != 6)
+        fail("PORT PATH VIEWERS SECONDS FRAME_BYTES");
+    int asked = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: bench\r\n\r\n", argv[2]);
+    int count = atoi(argv[3]), epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    double seconds = atof(argv[4]);
     struct viewer *viewers = calloc((size_t)count, sizeof *viewers);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     address.sin_port = htons((uint16_t)atoi(argv[1]));
-    size = (size_t)atol(argv[4]);
+    size = (size_t)atol(argv[5]);
     pattern = malloc(size);
     if (fread(pattern, 1, size, stdin) != size)
         fail("no frame on stdin");
@@ -120,7 +122,7 @@ int main(int argc, char **argv) {
         viewers[i].fd = socket(AF_INET, SOCK_STREAM, 0);
         viewers[i].buffer = malloc(2 * size + 4096);
         if (connect(viewers[i].fd, (struct sockaddr *)&address, sizeof address) ||
-            send(viewers[i].fd, request, sizeof request - 1, 0) < 0)
+            send(viewers[i].fd, request, (size_t)asked, 0) < 0)
             fail("cannot connect");
         fcntl(viewers[i].fd, F_SETFL, O_NONBLOCK);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &viewers[i]};

@@ -17,6 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from edge_agent.core.model import is_name
+from edge_agent.durable import write_durably
 from edge_agent.wire.values import counted
 
 SHORTEST_TOKEN = 16
@@ -124,14 +125,10 @@ def session_secret(path: Path) -> bytes:
 
 
 def _write_new(path: Path, content: bytes) -> bool:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
+    """Make a file for its owner only, which a power cut leaves whole or not there; False when there is one."""
+    if os.path.lexists(path):
         return False
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+    write_durably(path, content, 0o600)
     return True
 
 

@@ -32,6 +32,14 @@ def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "viewer eye sixteen-characters\n"
 
 
+def test_a_start_that_lost_power_while_it_made_the_file_is_made_up_for(tmp_path: Path) -> None:
+    left = written(tmp_path / "tokens.tmp", "operator ad")
+    token = create_tokens(tmp_path / "tokens")
+    assert token is not None
+    assert read_tokens(tmp_path / "tokens").find(token) is not None
+    assert not left.exists()
+
+
 def test_tokens_stand_there_plain_or_as_a_digest(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"some other token").hexdigest()
     text = f"# a comment\n\nviewer eye sixteen-characters\n  operator hand SHA256:{digest.upper()}  \n"

@@ -160,7 +160,7 @@ class _SizeChecked(HTTPMessageDelegate):
 
     def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> Any:
         length = headers.get("Content-Length", "")
-        if not (length.isdigit() and len(length) < 20 and int(length) > MAX_BODY_BYTES):
+        if not (length.isascii() and length.isdigit() and len(length) < 20 and int(length) > MAX_BODY_BYTES):
             return self._inner.headers_received(start_line, headers)
         stream: IOStream = self._connection.detach()  # type: ignore[attr-defined]
         detail = f"the body has {length} bytes; send at most {MAX_BODY_BYTES}"

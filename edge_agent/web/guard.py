@@ -119,8 +119,11 @@ class Guard(RequestHandler):
         origin = self.request.headers.get("Origin")
         if origin is None or origin in self.doors.cors_origins:
             return True
-        # Behind a proxy that ends TLS the scheme differs, so that only host and port can be compared.
-        return urlsplit(origin).netloc.lower() == self.request.host.lower() and origin != "null"
+        try:
+            # Behind a proxy that ends TLS the scheme differs, so that only host and port can be compared.
+            return urlsplit(origin).netloc.lower() == self.request.host.lower() and origin != "null"
+        except ValueError:  # no browser sends such an address
+            return False
 
     def _check_host(self) -> None:
         """Where no credentials are asked for, refuse names that are not this machine's.

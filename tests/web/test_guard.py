@@ -160,6 +160,8 @@ async def test_behind_a_proxy_with_credentials_any_name_will_do(tmp_path: Path) 
         {"Origin": "http://127.0.0.1:1"},
         {"Origin": "http://127.0.0.1.evil.example"},
         {"Origin": ""},
+        {"Origin": "http://["},
+        {"Origin": "http://[127.0.0.1"},
         {"Sec_Fetch_Site": "cross-site"},
     ],
 )
@@ -311,6 +313,7 @@ async def test_a_websocket_asks_for_credentials_and_for_a_page_of_ours(tmp_path:
         assert await refusal() == 401
         assert await refusal(Authorization=bearer, Origin="https://evil.example") == 403
         assert await refusal(Authorization=bearer, Origin="null") == 403
+        assert await refusal(Authorization=bearer, Origin="http://[") == 403
         for headers in ({}, {"Origin": site.origin}):
             socket = await websocket_connect(HTTPRequest(address, headers={"Authorization": bearer} | headers))
             socket.close()

@@ -202,8 +202,8 @@ def servers(folder: Path, tools: Tools, fastapi: str | None, chosen: list[str] |
         python = fastapi or fastapi_python(folder)
         if python:
             found["fastapi"] = Server([python, "-m", "tests.bench.fanout_fastapi"])
-    if camera and (chosen is None or set(PEERS) & set(chosen)):
-        found |= peers(camera)
+    if camera:
+        found |= peers(camera, [name for name in PEERS if chosen is None or name in chosen])
     if tools.certificate:
         found["agent https"] = Server([*agent, "--certificate", tools.certificate])
     return {name: server for name, server in found.items() if chosen is None or name in chosen}

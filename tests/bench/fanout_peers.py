@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # camera.c stands in for it. A file that exists, for both look for it first.
@@ -32,10 +33,11 @@ _PEERS = {
 PEERS = tuple(_PEERS)
 
 
-def peers(camera: str) -> dict[str, Server]:
-    """The peers found in PATH, to be started with the library `camera`; says which are missing."""
+def peers(camera: str, chosen: Iterable[str]) -> dict[str, Server]:
+    """Those chosen peers that are in PATH, to be started with the library `camera`; says which are missing."""
     found = {}
-    for name, peer in _PEERS.items():
+    for name in chosen:
+        peer = _PEERS[name]
         if shutil.which(name):
             # Without stderr, where both tell of every start and uStreamer of every viewer.
             quiet = ["sh", "-c", 'LD_PRELOAD="$0" exec "$@" 2>/dev/null', camera]

@@ -22,7 +22,7 @@ from edge_agent.app.last_words import last_words
 from edge_agent.app.stores import Stores
 from edge_agent.config import Config
 from edge_agent.core import events as ev
-from edge_agent.core.model import RunRecord, Session
+from edge_agent.core.model import RunRecord, Segment, Session
 from edge_agent.core.segments import segment_path, start_instant
 from edge_agent.ports import Clock, Post
 from edge_agent.rpicam.argv import record_argv
@@ -308,16 +308,27 @@ class Recording:
             raise failed
 
     async def _commit(self, spooled: SpooledSegment) -> None:
+        """Store a segment and tell of it. A cancelled caller stops neither: nobody else would tell of it."""
         studio = self._studio
-        segment = await studio.stores.footage.run(
-            studio.stores.archive.commit, self._the_spooled(), spooled, clock_synchronized=studio.clock_synchronized()
-        )
-        if segment is not None:
-            log.info(
-                "segment stored path=%s duration_s=%.2f bytes=%d", segment.path, segment.duration_s, segment.size_bytes
+        storing = asyncio.wrap_future(
+            studio.stores.footage.submit(
+                studio.stores.archive.commit,
+                self._the_spooled(),
+                spooled,
+                clock_synchronized=studio.clock_synchronized(),
             )
-            studio.post(ev.SegmentStored(segment))
-            studio.on_stored()
+        )
+        storing.add_done_callback(self._tell)
+        await asyncio.shield(storing)
+
+    def _tell(self, storing: asyncio.Future[Segment | None]) -> None:
+        if storing.exception() is not None or (segment := storing.result()) is None:
+            return
+        log.info(
+            "segment stored path=%s duration_s=%.2f bytes=%d", segment.path, segment.duration_s, segment.size_bytes
+        )
+        self._studio.post(ev.SegmentStored(segment))
+        self._studio.on_stored()
 
     async def _change(self, **fields: Any) -> None:
         """Change the run's record: in memory at once, so that no change is lost to another one, then on disk."""

@@ -21,10 +21,11 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("BEGIN")
     try:
         yield
+        database.execute("COMMIT")
     except BaseException:
-        database.execute("ROLLBACK")
+        if database.in_transaction:  # a full disk has SQLite take all back by itself
+            database.execute("ROLLBACK")
         raise
-    database.execute("COMMIT")
 
 
 def microseconds(at: datetime) -> int:

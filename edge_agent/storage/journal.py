@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.core.commands import Command, Origin, Result
+from edge_agent.core.ledger import REMEMBERED
 from edge_agent.core.model import Code, Now, ResultStatus
 from edge_agent.durable import make_folder, sync_folder, write_all, write_durably
 from edge_agent.storage.errors import StorageError, storage_errors
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 1000
-"""Answers kept, as many as the core's ledger tells apart."""
 MAX_KEPT_BYTES = 2_097_152
 """What the kept lines may take together; the oldest answers go first. An answer takes 300 to 2000 bytes."""
 MAX_FILE_BYTES = 2 * MAX_KEPT_BYTES

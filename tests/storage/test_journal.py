@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.core.commands import Command, Origin, Result, Stop
+from edge_agent.core.ledger import REMEMBERED
 from edge_agent.core.model import Code, Now, ResultStatus
 from edge_agent.storage.errors import StorageError
-from edge_agent.storage.journal import MAX_FILE_BYTES, MAX_KEPT_BYTES, REMEMBERED, CommandJournal
+from edge_agent.storage.journal import MAX_FILE_BYTES, MAX_KEPT_BYTES, CommandJournal
 
 AT = datetime(2026, 11, 23, 9, 15, 0, 250_000, tzinfo=UTC)
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

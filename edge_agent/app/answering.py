@@ -107,6 +107,7 @@ class Answering:
             self._fail(error)
         except TimeoutError:
             log.warning("answer is sent before it is written down: id=%s", waiting.result.id)
+            self._tasks.create_task(self._see_late(written), name=f"journal {waiting.result.id}")
         else:
             self._well.set()
         finally:
@@ -122,9 +123,10 @@ class Answering:
 
     def _note_told(self, command_id: str) -> None:
         written = self._disk.submit(self._journal.told, command_id)
-        self._tasks.create_task(self._see_told(written), name=f"journal {command_id}")
+        self._tasks.create_task(self._see_late(written), name=f"journal {command_id}")
 
-    async def _see_told(self, written: Future[None]) -> None:
+    async def _see_late(self, written: Future[None]) -> None:
+        """See how a write went that no answer waits for, or waits for any longer."""
         try:
             await asyncio.shield(asyncio.wrap_future(written))
         except StorageError as error:

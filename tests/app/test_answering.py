@@ -118,6 +118,25 @@ async def test_a_disk_that_takes_nothing_keeps_no_answer_back_and_is_told_until_
     assert list(world.recalled().results) == ["a", "b"]
 
 
+async def test_a_write_that_fails_when_its_answer_has_been_sent_is_told_as_well(world: World) -> None:
+    world.journal.close()
+    world.path.unlink()
+    world.path.mkdir()
+    told: asyncio.Queue[Event] = asyncio.Queue()
+    async with asyncio.TaskGroup() as tasks:
+        answering = Answering(world.journal, world.disk, tasks, world.send, told.put_nowait, retry_s=0.01)
+        with world.stalled():
+            answering.answer(command("a"), result("a"))
+            await answering.settle()
+            assert (world.sent, told.empty()) == ([("a", "succeeded")], True)
+        problem = await asyncio.wait_for(told.get(), 20)
+        assert isinstance(problem, ProblemChanged)
+        assert problem.code == "commands_unsaved"
+        world.path.rmdir()
+    assert told.get_nowait() == ProblemChanged("commands_unsaved", None)
+    assert list(world.recalled().results) == ["a"]
+
+
 async def test_answers_keep_their_order_whether_they_are_written_down_or_not(world: World) -> None:
     refused = replace(command("refused"), refusal=Refusal(Code.MALFORMED, "no"))
     async with asyncio.TaskGroup() as tasks:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -8,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edge_agent.core import events as ev
 from edge_agent.core.commands import Body, SelectDuration, SelectMode, Start, Stop, StopStream, Stream, Verb
-from edge_agent.core.model import CameraState, DeviceState
+from edge_agent.core.model import CameraState, DeviceState, Purpose
 from edge_agent.core.recorder import TRANSITIONS
 from tests.fakes.world import MODES, World
 
@@ -62,10 +63,35 @@ class AnyLife(RuleBasedStateMachine):
     def view(self, camera: str, *, wanted: bool) -> None:
         self.world.post(ev.LiveWanted(camera, wanted=wanted))
 
-    @rule()
-    def stale_news(self) -> None:
-        self.world.post(ev.BytesSeen("cam0", "a-run-of-long-ago"))
-        self.world.post(ev.RunEnded("cam1", "a-run-of-long-ago", ev.Cause.KILLED, "stale"))
+    @rule(data=st.data(), cause=CAUSES)
+    def tell_again(self, data: Any, cause: ev.Cause) -> None:
+        """News of a run that lives or has lived, late or doubled; that it has ended not before it has."""
+        world = self.world
+        newest = [world.records[run_id].run for run_id in sorted(world.records)[-4:]]
+        if not (runs := [*world.alive.values(), *newest]):
+            return
+        run = data.draw(st.sampled_from(runs))
+        news: list[ev.Event] = [
+            ev.FirstFrame(run.camera, run.run_id, world.now),
+            ev.BytesSeen(run.camera, run.run_id),
+            ev.SegmentOpened(run.camera, run.run_id, "a.mp4"),
+            ev.FrameRate(run.camera, run.run_id, 5.0),
+        ]
+        if run not in world.alive.values():
+            news += [ev.RunEnded(run.camera, run.run_id, cause, "again"), ev.RunClosed(run.run_id)]
+        world.post(data.draw(st.sampled_from(news)))
+
+    @rule(died=st.sets(st.sampled_from(["cam0", "cam1"])))
+    def be_killed(self, died: set[str]) -> None:
+        """The agent; recorders live on, or have `died` when the next one looks. What was open is forgotten here."""
+        old = self.world
+        alive = {
+            run.camera: run for run in old.alive.values() if run.purpose is Purpose.RECORD and run.camera not in died
+        }
+        self.world = replace(old, alive=alive, stopping=set(), unclosed=set(), answers=[])
+        self.ids.clear()
+        adopted = tuple(self.world.records[run.run_id] for run in alive.values())
+        self.world.post(ev.Booted(adopted, old.saved.session))
 
     @invariant()
     def no_command_is_answered_twice(self) -> None:

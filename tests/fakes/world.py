@@ -6,7 +6,7 @@ deadline was named for is done by then, and all that is told fits the documents 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
@@ -14,7 +14,7 @@ from edge_agent.core import effects as fx
 from edge_agent.core import events as ev
 from edge_agent.core.agent import Agent, Settings
 from edge_agent.core.commands import Body, Command, Result, Verb
-from edge_agent.core.model import Camera, Code, EventType, Mode, Now, Profile, Purpose, Run, Session, Step
+from edge_agent.core.model import Camera, Code, EventType, Mode, Now, Profile, Purpose, Run, RunRecord, Session, Step
 from edge_agent.wire import event_document, result_document
 
 EPOCH = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
@@ -48,7 +48,8 @@ FRESH = fx.SavedState("dual-640", 0.0, 1, None)
 class World:
     """One agent and its pretended outside.
 
-    `broken` maps a camera to why its program ends at once; a camera in `frozen` lives and delivers nothing.
+    `broken` maps a camera to why its program ends at once; a camera in `frozen` lives and delivers nothing. `records`
+    are what all recording runs so far have noted of themselves, by run id.
     """
 
     saved: fx.SavedState = FRESH
@@ -57,6 +58,7 @@ class World:
     settings: Settings = SETTINGS
     agent: Agent = field(init=False)
     alive: dict[str, Run] = field(default_factory=dict)
+    records: dict[str, RunRecord] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
     unclosed: set[str] = field(default_factory=set)
     broken: dict[str, ev.Cause] = field(default_factory=dict)
@@ -141,10 +143,13 @@ class World:
                 assert run.camera not in self.alive, f"two processes on {run.camera}"
                 assert isinstance(session, Session) == (run.purpose is Purpose.RECORD)
                 self.alive[run.camera] = run
+                if session is not None:
+                    self.records[run.run_id] = RunRecord(run, session, ("x",), self.now)
             case fx.StopRun(run_id):
                 self.stopping.add(run_id)
             case fx.UpdateSession(session):
                 assert isinstance(session, Session)
+                self.records = {key: replace(record, session=session) for key, record in self.records.items()}
             case fx.Answer(command, result):
                 assert result_document("van7", result)["message"]
                 self.answers.append((command, result))

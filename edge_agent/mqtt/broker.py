@@ -205,7 +205,7 @@ def configuration(port: int) -> list[str]:
     """The lines of mosquitto.conf.
 
     `user` is the agent's own name: started by root mosquitto would change to another user, which clears the order to
-    die with its parent. Without `set_tcp_nodelay` each command takes 42 ms longer.
+    die with its parent. Without `set_tcp_nodelay` an answer may take 42 ms longer.
     """
     lines = [
         f"listener {port} {HOST}",

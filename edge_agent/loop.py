@@ -17,7 +17,8 @@ from functools import partial
 def attend(fd: int, readable: Callable[[], None]) -> Callable[[], None]:
     """Call `readable` from now on whenever `fd` has something to read; the returned function ends that.
 
-    Like `add_reader` of the running loop, and the same where that is another than `Loop`.
+    Like `add_reader` of the running loop, and the same where that is another than `Loop`. A descriptor has one call at a
+    time, which has to end before it is closed.
     """
     loop = asyncio.get_running_loop()
     if isinstance(loop, Loop):
@@ -74,7 +75,9 @@ class _Selector(selectors.EpollSelector):
     def _call(self, readable: Callable[[], None]) -> None:
         try:
             readable()
-        except Exception as error:  # noqa: BLE001 - one bad callback must not end the loop, as with `add_reader`
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - one bad callback must not end the loop, as with `add_reader`
             self._report({"message": f"error in {readable!r}", "exception": error})
 
     def close(self) -> None:

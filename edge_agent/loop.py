@@ -17,8 +17,8 @@ from functools import partial
 def attend(fd: int, readable: Callable[[], None]) -> Callable[[], None]:
     """Call `readable` from now on whenever `fd` has something to read; the returned function ends that.
 
-    Like `add_reader` of the running loop, and the same where that is another than `Loop`. A descriptor has one call at a
-    time, which has to end before it is closed.
+    Like `add_reader` of the running loop, and the same where that is another than `Loop`. A descriptor has one call at
+    a time, which has to end before it is closed.
     """
     loop = asyncio.get_running_loop()
     if isinstance(loop, Loop):

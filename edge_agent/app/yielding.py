@@ -52,7 +52,7 @@ class Yielding:
             self._limit(pace.limit_fps)
         message = None
         if pace.limit_fps is not None and self._watched():
-            message = f"live view shows {pace.limit_fps:g} frames a second because {pace.reason}; recording goes on"
+            message = f"live view shows {pace.limit_fps:g} frames a second because {pace.reason}; recordings are whole"
         if message != self._told:
             self._told = message
             self._post(ev.ProblemChanged(LIVE_VIEW_REDUCED, message))

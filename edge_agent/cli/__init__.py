@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = AGENT if given == ["run"] else _parsed(given)
-    command: Callable[[Any], int] = importlib.import_module(f"{__name__}.{options.module}").main
     try:
+        command: Callable[[Any], int] = importlib.import_module(f"{__name__}.{options.module}").main
         return command(options)
     except ConfigError as error:
         print(f"edge-agent: the configuration cannot be used:\n{error}", file=sys.stderr)

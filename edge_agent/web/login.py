@@ -20,6 +20,7 @@ _PAGE = """\
 <meta name="color-scheme" content="light dark">
 <title>{device} - {enter}</title>
 <link rel="stylesheet" href="/login.css">
+<link rel="icon" href="data:,">
 <main>
 <h1>{device}</h1>
 <form method="post" action="/login">

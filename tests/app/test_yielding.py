@@ -39,7 +39,7 @@ def test_a_strained_device_slows_down_and_says_so_while_somebody_watches() -> No
     device.measure(BUSY, DOWN_AFTER_S)
     assert device.limit == 15.0
     assert device.told == [
-        "live view shows 15 frames a second because the processor is 99 % busy; recording goes on",
+        "live view shows 15 frames a second because the processor is 99 % busy; recordings are whole",
     ]
     device.measure(CALM, UP_AFTER_S)
     assert device.limit is None
@@ -60,7 +60,9 @@ def test_it_is_said_when_a_viewer_comes_and_over_when_the_last_one_leaves() -> N
     device.measure(BUSY, DOWN_AFTER_S)
     device.viewers = 2
     device.measure(BUSY, 0)
-    assert device.told == ["live view shows 15 frames a second because the processor is 99 % busy; recording goes on"]
+    assert device.told == [
+        "live view shows 15 frames a second because the processor is 99 % busy; recordings are whole"
+    ]
     device.viewers = 0
     device.measure(BUSY, 0)
     assert device.told[1:] == [None]

@@ -143,3 +143,21 @@ def test_a_reader_that_leaves_early_is_no_traceback() -> None:
     script = f"{sys.executable} -m edge_agent schema | true"
     done = subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
+
+
+def test_ctrl_c_while_a_command_is_loaded_is_no_traceback() -> None:
+    script = """
+import os, signal, sys
+from edge_agent.cli import main
+
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == "edge_agent.cli.check":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Impatient())
+sys.exit(main(["check"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")

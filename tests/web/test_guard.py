@@ -245,7 +245,9 @@ async def test_a_wrong_token_shows_the_form_again_with_the_reason(tmp_path: Path
         assert "Set-Cookie" not in response.headers
         assert "WWW-Authenticate" not in response.headers
         assert (await site.fetch("/login", "POST", body="token=x", Origin="https://evil.example")).code == 403
-        assert b'name="token"' in (await site.fetch("/login")).body
+        form = (await site.fetch("/login")).body
+        assert b'name="token"' in form
+        assert b'<link rel="icon" href="data:,">' in form, "a browser asks for /favicon.ico, which is not for strangers"
 
 
 async def test_writes_by_cookie_need_the_xsrf_token_and_reads_do_not(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ export default {
   "problem.volume_in_use": "Another agent uses the disk for recordings",
   "problem.agent_exhausted": "The agent has run out of descriptors or memory",
   "problem.low_frame_rate": "A camera sends fewer pictures than it should",
-  "problem.live_view_reduced": "Live view is slowed down for the recording's sake",
+  "problem.live_view_reduced": "Live view is slowed down to spare the machine",
   "problem.offload_failed": "Kept footage cannot be sent to its store",
   "problem.broker": "The MQTT broker cannot be used",
   "problem.tls": "The MQTT broker cannot be reached safely",

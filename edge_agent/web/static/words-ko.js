@@ -94,7 +94,7 @@ export default {
   "problem.volume_in_use": "다른 에이전트가 녹화용 저장 장치를 쓰고 있습니다",
   "problem.agent_exhausted": "에이전트의 파일 디스크립터나 메모리가 부족합니다",
   "problem.low_frame_rate": "카메라가 보내는 화면이 모자랍니다",
-  "problem.live_view_reduced": "녹화를 위해 실시간 화면을 늦췄습니다",
+  "problem.live_view_reduced": "기기의 부담을 덜기 위해 실시간 화면을 늦췄습니다",
   "problem.offload_failed": "보관된 영상을 외부 저장소로 보낼 수 없습니다",
   "problem.broker": "MQTT 브로커를 쓸 수 없습니다",
   "problem.tls": "MQTT 브로커에 안전하게 연결할 수 없습니다",

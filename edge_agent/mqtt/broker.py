@@ -70,7 +70,7 @@ def find_mosquitto() -> Path | BrokerMissing:
 def free_port(preferred: int) -> int:
     """The preferred loopback port if nobody has it, else any free one."""
     for port in (preferred, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), socket.socket() as probe:
             # As mosquitto does: connections of an earlier one that linger do not make a port taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
@@ -152,22 +152,22 @@ class EmbeddedBroker:
 
     def _spawn(self) -> None:
         try:
-            process = self._started()
+            process, descriptor = self._started()
         except OSError as error:
             raise BrokerFailed(f"mosquitto cannot be started: {error}") from error
         self._process = process
         self._gone = asyncio.Event()
-        descriptor = os.pidfd_open(process.pid)
         asyncio.get_running_loop().add_reader(descriptor, self._reap, process, descriptor, self._gone)
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> tuple[subprocess.Popen[bytes], int]:
+        """The child and a descriptor that tells of its end; no child where there is none to be had."""
         self._directory.mkdir(parents=True, exist_ok=True)
         config_path = self._directory / "mosquitto.conf"
         config_path.write_text("\n".join(configuration(self.port)) + "\n")
         command = [*dies_with_us(), str(self._program), "-c", str(config_path)]
         log.info("embedded broker: %s", shlex.join(command))
         with self.log_path.open("wb") as words:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=words,
@@ -177,6 +177,12 @@ class EmbeddedBroker:
                 # mosquitto would speak to systemd in the agent's name.
                 env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
             )
+        try:
+            return process, os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()
+            process.wait()
+            raise
 
     def _reap(self, process: subprocess.Popen[bytes], descriptor: int, gone: asyncio.Event) -> None:
         asyncio.get_running_loop().remove_reader(descriptor)

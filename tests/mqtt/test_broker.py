@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -10,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edge_agent.mqtt import broker as embedded
@@ -76,6 +79,30 @@ async def test_a_directory_that_takes_no_file_is_told_as_a_broker_that_failed(tm
     (tmp_path / "broker").write_bytes(b"")
     with pytest.raises(BrokerFailed, match=str(tmp_path / "broker")):
         await EmbeddedBroker(program(), tmp_path / "broker", free_port(0), Told()).start()
+
+
+async def test_a_machine_without_descriptors_is_told_so_too_and_left_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = psutil.Process().children()
+    broker = EmbeddedBroker(program(), tmp_path, free_port(0), Told())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(BrokerFailed, match="Too many open files"):
+            await broker.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def exhausted(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", exhausted)
+    with pytest.raises(BrokerFailed, match="Too many open files"):
+        await broker.start()
+    assert psutil.Process().children() == children
 
 
 async def test_it_listens_on_loopback_only(tmp_path: Path) -> None:

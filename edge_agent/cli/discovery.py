@@ -9,7 +9,8 @@ from argparse import Namespace
 
 from edge_agent.app.homeassistant import Announced, announced_before, device_of, remember
 from edge_agent.app.line import connected
-from edge_agent.cli.configuration import FAULT, OK, configuration
+from edge_agent.cli.brokerless import say_no_broker
+from edge_agent.cli.configuration import OK, configuration
 from edge_agent.config import Config
 from edge_agent.mqtt.discovery import SETTLE_S, Plan, announced, discovery_document, discovery_topic, paced, withdrawal
 from edge_agent.mqtt.messages import Message
@@ -37,8 +38,7 @@ def _remove(config: Config) -> int:
     try:
         asyncio.run(_publish(config, withdrawal(prefix, device, known)))
     except BrokerUnavailable as error:
-        print(f"edge-agent discovery remove: {error.trouble}: {error}", file=sys.stderr)
-        return FAULT
+        return say_no_broker("discovery remove", config, error)
     try:
         if before:
             # An agent that is told to leave takes it back once more when Home Assistant comes up.

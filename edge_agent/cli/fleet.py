@@ -12,6 +12,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from edge_agent.app.watching import watch
+from edge_agent.cli.brokerless import say_no_broker
 from edge_agent.cli.configuration import FAULT, OK, configuration
 from edge_agent.cli.table import age, size, table
 from edge_agent.config import Config
@@ -32,8 +33,7 @@ def main(options: Namespace) -> int:
     try:
         asyncio.run(_show(config, options))
     except BrokerUnavailable as error:
-        print(f"edge-agent fleet status: {error.trouble}: {error}", file=sys.stderr)
-        return FAULT
+        return say_no_broker("fleet status", config, error)
     except KeyboardInterrupt:
         return OK if options.watch else FAULT
     return OK

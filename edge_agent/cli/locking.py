@@ -28,4 +28,5 @@ def main(options: Namespace) -> int:
     given = {key: value for key, value in keys.items() if value is not None}
     if options.verb == "unlock" and not given:
         raise UsageError("give --label, --from or --to: this would unlock everything")
-    return send(config, Target(config.device.id), options.verb, json.dumps(given), PATIENCE_S, as_json=False)
+    target, order = Target(config.device.id), json.dumps(given)
+    return send(config, target, options.verb, order, PATIENCE_S, as_json=False, command=options.command)

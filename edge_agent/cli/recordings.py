@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -233,6 +234,10 @@ def _clip(config: Config, options: Namespace) -> int:
     if camera not in {one.id for one in config.camera_list()}:
         raise UsageError(f"CAMERA: there is no {camera}, only {', '.join(one.id for one in config.camera_list())}")
     output = options.output or Path(clip_path(camera, start, end).name)
+    folder = output.absolute().parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        print(f"edge-agent {options.command}: {folder} is no folder that can be written to", file=sys.stderr)
+        return FAULT
     pieces = _pieces(config, camera, start, end)
     if not pieces:
         print(f"{camera} has no footage from {format_instant(start)} to {format_instant(end)}", file=sys.stderr)

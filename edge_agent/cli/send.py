@@ -12,6 +12,7 @@ import sys
 from argparse import Namespace
 
 from edge_agent.app.commanding import Outcome, Target, give
+from edge_agent.cli.brokerless import say_no_broker
 from edge_agent.cli.configuration import FAULT, OK, UsageError, configuration
 from edge_agent.config import Config
 from edge_agent.fleet.answers import Answer
@@ -27,8 +28,13 @@ def main(options: Namespace) -> int:
     return send(config, target, options.verb, options.payload, options.timeout, as_json=options.json)
 
 
-def send(config: Config, target: Target, verb: str, payload: str, timeout_s: float, *, as_json: bool) -> int:
-    """Carry one order out and print what came of it. Raises `UsageError` for one that nobody would obey."""
+def send(
+    config: Config, target: Target, verb: str, payload: str, timeout_s: float, *, as_json: bool, command: str = "send"
+) -> int:
+    """Carry one order out and print what came of it. Raises `UsageError` for one that nobody would obey.
+
+    `command` is what was typed to get here, and stands before what went wrong.
+    """
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     try:
         order = compose(verb, payload, order_id=secrets.token_hex(8), by=_who(), now=Clock().now())
@@ -38,8 +44,7 @@ def send(config: Config, target: Target, verb: str, payload: str, timeout_s: flo
     try:
         outcome = asyncio.run(give(config, order, target, timeout_s, tell))
     except BrokerUnavailable as error:
-        print(f"edge-agent send: {error.trouble}: {error}", file=sys.stderr)
-        return FAULT
+        return say_no_broker(command, config, error)
     _print_outcome(outcome, target, timeout_s)
     return OK if outcome.succeeded else FAULT
 

@@ -9,6 +9,7 @@ import sys
 from argparse import Namespace
 
 from edge_agent.app.simulation import Crowd, Simulation, TooManyDevices, allow_sockets
+from edge_agent.cli.brokerless import say_no_broker
 from edge_agent.cli.configuration import FAULT, OK, configuration
 from edge_agent.config import Config
 from edge_agent.mqtt.trouble import BrokerUnavailable
@@ -32,8 +33,7 @@ def main(options: Namespace) -> int:
         print(f"edge-agent simulate: {error}", file=sys.stderr)
         return FAULT
     except BrokerUnavailable as error:
-        print(f"edge-agent simulate: {error.trouble}: {error}", file=sys.stderr)
-        return FAULT
+        return say_no_broker("simulate", config, error)
     return OK
 
 

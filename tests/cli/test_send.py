@@ -97,6 +97,7 @@ def test_trouble_with_the_broker_is_named(edge_agent: Command, mosquitto: Mosqui
     said = edge_agent("send", "ping", mqtt__host="127.0.0.1", mqtt__port=mosquitto.port)
     assert said.code == 1
     assert said.err.startswith("edge-agent send: broker_unreachable: 127.0.0.1:")
+    assert "mqtt.host" not in said.err
 
 
 def test_the_agents_own_broker_is_found_where_its_port_was_taken(

@@ -341,6 +341,10 @@ class House:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._leave_asked.set)
+        # A terminal that is closed means the same as Ctrl-C there: recorders that nobody attends would fill the disk.
+        # Under nohup it is ignored, and stays so.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._leave_asked.set)
 
     async def _leave(self) -> None:
         await self._leave_asked.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.footage import assert_gapless, metadata, probe
-from tests.fakes.agent import Document, RunningAgent, eventually, problems
+from tests.fakes.agent import PATIENCE_S, Document, RunningAgent, eventually, problems
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,15 @@ def test_a_terminated_agent_finishes_its_files_and_the_next_one_goes_on(agent: R
     for camera in CAMERAS:
         assert len(assert_gapless(agent, camera)) == 2
         assert {metadata(path).label for path in agent.stored(camera)} == {"commute"}
+
+
+def test_an_agent_whose_terminal_is_closed_stops_its_recorders(agent: RunningAgent) -> None:
+    agent.do("start", "cam0-640")
+    process = agent.the_process()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(PATIENCE_S) == 0, agent.log
+    assert agent.processes() == []
+    assert len(agent.stored("cam0")) == 1
 
 
 def test_a_terminated_idle_agent_leaves_nothing_behind(agent: RunningAgent) -> None:

@@ -19,12 +19,15 @@ from edge_agent.core import events as ev
 from edge_agent.core.model import Now, Run
 from edge_agent.ports import Clock, Post
 from edge_agent.rpicam.argv import live_argv
+from edge_agent.rpicam.messages import explain
 from edge_agent.rpicam.process import CameraProcess, Exit, Ladder, SpawnFailed, StopFailed, spawn
 from edge_agent.rpicam.source import FrameSource
 
 LADDER = Ladder(sigint_s=1.5, sigterm_s=1.0, sigkill_s=3.0)
 """Short: a live run has no file to finish, and a recording may be waiting for the camera."""
 TELL_EVERY_S = 1.0
+LAST_WORDS_S = 1.0
+"""How long the disk may take to give what the program said last; after that its exit code must explain its end."""
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ class Showing:
             os.close(write_end)
         source = FrameSource(read_end, self._take, stage.clock.now, lambda: None)
         try:
-            await self._say_goodbye(await self._stay(process))
+            await self._stay(process)
         finally:
             source.close()
             process.release()
@@ -108,13 +111,14 @@ class Showing:
         """Ask the program to end."""
         self._stop_asked.set()
 
-    async def _stay(self, process: CameraProcess) -> Exit:
+    async def _stay(self, process: CameraProcess) -> None:
+        """Tell the program's end at once: a recording may want the camera while the disk of the notes hangs."""
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(self._stop_when_asked(process), name=f"stop {self.run.run_id}")
             tasks.create_task(self._keep_noted(process), name=f"note {self.run.run_id}")
             end = await process.wait()
             stopping.cancel()
-        return end
+            await self._say_goodbye(end)
 
     async def _keep_noted(self, process: CameraProcess) -> None:
         """Note the program for as long as it lives. An agent that leaves has it ended by its closed pipe."""
@@ -149,7 +153,11 @@ class Showing:
         if self._stop_asked.is_set():
             self._ended(ev.Cause.STOPPED, "stopped")
             return
-        why = await last_words("live program", self.run.camera, end, self._stderr_path, self._stage.state)
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                why = await last_words("live program", self.run.camera, end, self._stderr_path, self._stage.state)
+        except TimeoutError:
+            why = explain(end.returncode, [])
         self._ended(why.cause, why.sentence)
 
     def _ended(self, cause: ev.Cause, message: str) -> None:

@@ -87,6 +87,24 @@ def test_start_while_recording_is_rejected_and_disturbs_nothing() -> None:
     assert world.alive == before
 
 
+def test_late_and_doubled_news_of_a_run_that_is_over_changes_nothing() -> None:
+    world = _recording()
+    over = world.alive["cam0"]
+    world.kill("cam0")
+    assert world.alive["cam0"].run_id != over.run_id
+    before, alive = world.agent.snapshot(), dict(world.alive)
+    for news in (
+        ev.FirstFrame("cam0", over.run_id, world.now),
+        ev.BytesSeen("cam0", over.run_id),
+        ev.SegmentOpened("cam0", over.run_id, "a.mp4"),
+        ev.FrameRate("cam0", over.run_id, 5.0),
+        ev.RunEnded("cam0", over.run_id, ev.Cause.KILLED, "again"),
+        ev.RunClosed(over.run_id),
+    ):
+        world.post(news)
+        assert (world.agent.snapshot(), world.alive) == (before, alive)
+
+
 def test_stream_is_refused_while_recording_and_so_is_its_off() -> None:
     world = _recording()
     world.command(Stream(), "on", Verb.STREAM)

@@ -18,6 +18,7 @@ from edge_agent.core import events as ev
 from edge_agent.host.clock import Clock
 from edge_agent.rpicam.probe import Abilities
 from edge_agent.rpicam.process import CameraProcess, read_boot_id, spawn
+from tests.fakes.told import Told
 from tests.storage.footage import run_record, spool_segment
 
 WAIT_S = 30
@@ -30,8 +31,7 @@ class Desk:
 
     def __init__(self, config: Config) -> None:
         self.stores = Stores(config, Clock())
-        self.told: list[ev.Event] = []
-        self.more = asyncio.Event()
+        self.told = Told()
         self.answer = threading.Event()
         """The disk waits for it before it stores a segment."""
         self.waits = asyncio.Event()
@@ -43,7 +43,7 @@ class Desk:
             stores=self.stores,
             clock=Clock(),
             clock_synchronized=self._asked_before_storing,
-            post=self._post,
+            post=self.told.post,
             on_storage_error=lambda error: None,
             on_stored=lambda: None,
         )
@@ -52,16 +52,6 @@ class Desk:
         self.stores.footage.submit(self.answer.wait, WAIT_S)
         self.waits.set()
         return True
-
-    def _post(self, event: ev.Event) -> None:
-        self.told.append(event)
-        self.more.set()
-
-    async def wait_for(self, kind: type[ev.Event]) -> None:
-        async with asyncio.timeout(WAIT_S):
-            while not any(isinstance(one, kind) for one in self.told):
-                self.more.clear()
-                await self.more.wait()
 
     def spawn(self, tmp_path: Path) -> CameraProcess:
         argv = [SLEEP, "600"]
@@ -91,11 +81,11 @@ async def test_a_segment_that_is_being_stored_when_its_recorder_ends_is_told(des
     async with asyncio.timeout(WAIT_S):
         await desk.waits.wait()
     recording.stop()
-    await desk.wait_for(ev.RunEnded)
-    assert not any(isinstance(one, ev.SegmentStored) for one in desk.told)
+    await desk.told.first(ev.RunEnded)
+    assert not any(isinstance(one, ev.SegmentStored) for one in desk.told.events)
     desk.answer.set()
     async with asyncio.timeout(WAIT_S):
         await life
-    stored = [one.segment.index for one in desk.told if isinstance(one, ev.SegmentStored)]
+    stored = [one.segment.index for one in desk.told.events if isinstance(one, ev.SegmentStored)]
     assert stored == [0, 1]
-    assert isinstance(desk.told[-1], ev.RunClosed)
+    assert isinstance(desk.told.events[-1], ev.RunClosed)

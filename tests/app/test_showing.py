@@ -22,6 +22,7 @@ from edge_agent.core.model import Profile, Purpose, Run
 from edge_agent.host.clock import Clock
 from edge_agent.rpicam.probe import Abilities
 from edge_agent.rpicam.process import read_boot_id
+from tests.fakes.told import Told
 
 WAIT_S = 30
 PROGRAM = (sys.executable, "-m", "edge_agent.simulated.rpicam_vid")
@@ -34,8 +35,7 @@ class Theatre:
     def __init__(self, tmp_path: Path) -> None:
         variables = {"RECORDING__ROOT": tmp_path, "DEVICE__STATE_DIR": tmp_path}
         config = load(None, {f"EDGE_AGENT__{name}": str(value) for name, value in variables.items()})
-        self.told: list[ev.Event] = []
-        self.more = asyncio.Event()
+        self.told = Told()
         self.answer = threading.Event()
         """The disk hangs until it is set."""
         self.disk = Disk("state", Clock())
@@ -45,21 +45,10 @@ class Theatre:
             boot_id=read_boot_id(),
             state=self.disk,
             clock=Clock(),
-            post=self._post,
+            post=self.told.post,
             publish=lambda camera, jpeg, now: None,
         )
         self.showing = Showing(stage, Run("run1", 1, "cam0", Purpose.LIVE, Profile(320, 240, 30), "live"))
-
-    def _post(self, event: ev.Event) -> None:
-        self.told.append(event)
-        self.more.set()
-
-    async def wait_for(self, kind: type[ev.Event]) -> ev.Event:
-        async with asyncio.timeout(WAIT_S):
-            while not (found := [one for one in self.told if isinstance(one, kind)]):
-                self.more.clear()
-                await self.more.wait()
-        return found[0]
 
 
 @pytest.fixture
@@ -75,7 +64,7 @@ async def test_the_end_is_told_though_the_disk_of_the_notes_hangs(
     theatre: Theatre, tmp_path: Path, asked: bool
 ) -> None:
     life = asyncio.create_task(theatre.showing.begin())  # noqa: TID251 - awaited below
-    await theatre.wait_for(ev.FirstFrame)
+    await theatre.told.first(ev.FirstFrame)
     program = await theatre.disk.run(LiveNote(tmp_path, "cam0").read)
     assert program is not None
     theatre.disk.submit(theatre.answer.wait, WAIT_S)
@@ -83,8 +72,7 @@ async def test_the_end_is_told_though_the_disk_of_the_notes_hangs(
         theatre.showing.stop()
     else:
         os.kill(program.pid, signal.SIGKILL)
-    ended = await theatre.wait_for(ev.RunEnded)
-    assert isinstance(ended, ev.RunEnded)
+    ended = await theatre.told.first(ev.RunEnded)
     assert ended.cause is (ev.Cause.STOPPED if asked else ev.Cause.KILLED)
     assert not theatre.answer.is_set()
     assert not life.done()
